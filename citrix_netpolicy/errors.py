@@ -1,0 +1,101 @@
+"""What can go wrong, and where: one tree of exceptions over one kind of problem.
+
+NetpolicyError
+├── InputError    the catalogue, the deployment or an argument is wrong
+├── TargetError   the policy is sound, but a cloud cannot hold it
+└── OutputError   the result could not be written
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = [
+    "DataPath",
+    "InputError",
+    "Mark",
+    "NetpolicyError",
+    "OutputError",
+    "Problem",
+    "TargetError",
+    "nearest",
+    "show_path",
+]
+
+# A place inside data: the keys and indices on the way to it.
+DataPath = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Mark:
+    """A place in a file; line and column count from 1."""
+
+    file: str
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One thing that is wrong with an input: what, where, and how to mend it.
+
+    `path` is the place inside the data, such as `tiers.ddc.subnets[0]`; `mark` is the place in the
+    file, where the data came from one.
+    """
+
+    message: str
+    path: str = ""
+    mark: Mark | None = None
+    hint: str = ""
+
+    def __str__(self) -> str:
+        where = [str(part) for part in (self.mark, self.path) if part]
+        text = ": ".join([*where, self.message])
+        return f"{text} (help: {self.hint})" if self.hint else text
+
+
+class NetpolicyError(Exception):
+    """Something a user can mend. `problems` holds at least one problem, in the order of the input."""
+
+    def __init__(self, problems: Problem | Iterable[Problem]) -> None:
+        self.problems = (problems,) if isinstance(problems, Problem) else tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class InputError(NetpolicyError):
+    """The catalogue, the deployment or an argument is wrong."""
+
+
+class TargetError(NetpolicyError):
+    """The policy is sound, but the cloud of a network cannot hold it."""
+
+
+class OutputError(NetpolicyError):
+    """The result could not be written; what was there before is untouched."""
+
+
+def nearest(word: str, valid: Iterable[str]) -> str:
+    """Return a hint that names the valid word most like `word`, or all of them when they are few."""
+    known = sorted(valid)
+    match = get_close_matches(word, known, n=1)
+    if match:
+        return f"did you mean `{match[0]}`?"
+    if len(known) > 12:
+        return ""
+    return "one of " + ", ".join(f"`{name}`" for name in known) if known else ""
+
+
+def show_path(path: DataPath) -> str:
+    """Return a path as people write it: `tiers.ddc.subnets[0]`."""
+    text = ""
+    for step in path:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
+    return text

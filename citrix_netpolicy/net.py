@@ -1,0 +1,325 @@
+"""Values of the network: protocols, services and sets of them, prefixes and their merging.
+
+A *service* is what one rule can open in one protocol: a contiguous port range, an ICMP type and code, all
+codes of a type, a whole protocol, or everything. A *service set* is any union of services. Both live on one
+line of numbers, so that union, difference and containment are operations on intervals.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator
+
+__all__ = [
+    "ALL",
+    "EMPTY",
+    "Prefix",
+    "Protocol",
+    "Service",
+    "ServiceSet",
+    "icmp",
+    "merge_prefixes",
+    "ports",
+    "prefixes_between",
+]
+
+LAST_PORT: Final = 65535
+BITS: Final = {4: 32, 6: 128}
+
+
+class Protocol(StrEnum):
+    """What a rule speaks about. `ALL` is truly every protocol, also those that have no name here."""
+
+    TCP = "tcp"
+    UDP = "udp"
+    ICMP = "icmp"
+    ICMPV6 = "icmpv6"
+    ALL = "all"
+    # What is left of `ALL` when a named protocol is taken away; it appears in differences only.
+    OTHER = "other"
+
+
+class Service(NamedTuple):
+    """What one rule can open: `first` to `last`, both inclusive.
+
+    For TCP and UDP these are ports. For ICMP they are `256 * type + code`, so that a whole type is a range.
+    """
+
+    protocol: Protocol
+    first: int
+    last: int
+
+    @property
+    def icmp_type(self) -> int | None:
+        """The ICMP type, or None for all types."""
+        return None if self.last - self.first > 255 else self.first >> 8
+
+    @property
+    def icmp_code(self) -> int | None:
+        """The ICMP code, or None for all codes."""
+        return self.first & 255 if self.first == self.last else None
+
+    def __str__(self) -> str:
+        if self.protocol in (Protocol.ALL, Protocol.OTHER):
+            return f"{self.protocol} protocols"
+        if (self.first, self.last) == (0, LAST_PORT):
+            return f"{self.protocol} all"
+        if self.protocol in (Protocol.ICMP, Protocol.ICMPV6):
+            code = "*" if self.icmp_code is None else self.icmp_code
+            return f"{self.protocol} {self.icmp_type}/{code}"
+        span = str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
+        return f"{self.protocol} {span}"
+
+
+_ICMP_OF: Final = {4: Protocol.ICMP, 6: Protocol.ICMPV6}
+
+# Each protocol has its stretch of the line. The stretches do not touch, so a port range never runs from one
+# protocol into the next.
+_STRETCH: Final = 1 << 17
+_BASE: Final = {
+    Protocol.TCP: 0,
+    Protocol.UDP: _STRETCH,
+    Protocol.ICMP: 2 * _STRETCH,
+    Protocol.ICMPV6: 3 * _STRETCH,
+    Protocol.OTHER: 4 * _STRETCH,
+}
+_PROTOCOLS: Final = tuple(_BASE)
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSet:
+    """A set of services; two sets with the same meaning are equal.
+
+    `ranges` are disjoint, ascending, never adjacent, and each lies within one protocol's stretch.
+    """
+
+    ranges: tuple[tuple[int, int], ...] = ()
+
+    @classmethod
+    def of(cls, *services: Service) -> ServiceSet:
+        """Return the union of `services`."""
+        ranges: list[tuple[int, int]] = []
+        for protocol, first, last in services:
+            if protocol is Protocol.ALL:
+                return ALL
+            base = _BASE[protocol]
+            ranges.append((base + first, base + last))
+        return cls(_joined(ranges))
+
+    def blocks(self) -> tuple[Service, ...]:
+        """Return the maximal services inside this set: the fewest rules that open exactly this set.
+
+        They are pairwise disjoint, which is what the proof of minimality asks of them.
+        """
+        if self == ALL:
+            return (Service(Protocol.ALL, 0, LAST_PORT),)
+        return tuple(block for low, high in self.ranges for block in _blocks(low, high))
+
+    def without_icmp_beside(self, versions: Collection[int]) -> ServiceSet:
+        """Return this set without the ICMP of address families that are not in `versions`."""
+        if self == ALL:
+            return self
+        absent = [protocol for version, protocol in _ICMP_OF.items() if version not in versions]
+        return self - ServiceSet.of(*(Service(protocol, 0, LAST_PORT) for protocol in absent))
+
+    def __or__(self, other: ServiceSet) -> ServiceSet:
+        if self.ranges == other.ranges or not other.ranges:
+            return self
+        return ServiceSet(_joined([*self.ranges, *other.ranges])) if self.ranges else other
+
+    def __and__(self, other: ServiceSet) -> ServiceSet:
+        if self.ranges == other.ranges:
+            return self
+        found: list[tuple[int, int]] = []
+        mine, theirs = self.ranges, other.ranges
+        i = j = 0
+        while i < len(mine) and j < len(theirs):
+            low, high = max(mine[i][0], theirs[j][0]), min(mine[i][1], theirs[j][1])
+            if low <= high:
+                found.append((low, high))
+            if mine[i][1] < theirs[j][1]:
+                i += 1
+            else:
+                j += 1
+        return ServiceSet(tuple(found))
+
+    def __sub__(self, other: ServiceSet) -> ServiceSet:
+        left: list[tuple[int, int]] = []
+        j = 0
+        theirs = other.ranges
+        for low, high in self.ranges:
+            start = low
+            while j < len(theirs) and theirs[j][1] < start:
+                j += 1
+            k = j
+            while k < len(theirs) and theirs[k][0] <= high:
+                if theirs[k][0] > start:
+                    left.append((start, theirs[k][0] - 1))
+                start = theirs[k][1] + 1
+                k += 1
+            if start <= high:
+                left.append((start, high))
+        return ServiceSet(tuple(left))
+
+    def __le__(self, other: ServiceSet) -> bool:
+        return not (self - other)
+
+    def __bool__(self) -> bool:
+        return bool(self.ranges)
+
+    def __str__(self) -> str:
+        return ", ".join(str(block) for block in self.blocks()) or "nothing"
+
+
+def _joined(ranges: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    joined: list[tuple[int, int]] = []
+    for low, high in sorted(ranges):
+        if joined and low <= joined[-1][1] + 1:
+            if high > joined[-1][1]:
+                joined[-1] = (joined[-1][0], high)
+        else:
+            joined.append((low, high))
+    return tuple(joined)
+
+
+def _blocks(low: int, high: int) -> Iterator[Service]:
+    protocol = _PROTOCOLS[low // _STRETCH]
+    first, last = low - _BASE[protocol], high - _BASE[protocol]
+    whole = (first, last) == (0, LAST_PORT)
+    if protocol not in (Protocol.ICMP, Protocol.ICMPV6) or whole:
+        yield Service(protocol, first, last)
+        return
+    # A rule names one ICMP code, or one type with all its codes; no rule names a range of either.
+    while first <= last:
+        whole_type = first & 255 == 0 and first + 255 <= last
+        end = first + 255 if whole_type else first
+        yield Service(protocol, first, end)
+        first = end + 1
+
+
+EMPTY: Final = ServiceSet()
+ALL: Final = ServiceSet(
+    tuple((base, base if name is Protocol.OTHER else base + LAST_PORT) for name, base in _BASE.items())
+)
+
+
+def ports(protocol: Protocol, first: int, last: int | None = None) -> Service:
+    """Return the TCP or UDP service `first` to `last`.
+
+    Raises ValueError for a port outside 1 to 65535 or a range that runs backwards.
+    """
+    last = first if last is None else last
+    for port in (first, last):
+        if not 1 <= port <= LAST_PORT:
+            raise ValueError(f"port `{port}` is not between 1 and {LAST_PORT}")
+    if first > last:
+        raise ValueError(f"port range `{first}-{last}` runs backwards")
+    return Service(protocol, first, last)
+
+
+def icmp(protocol: Protocol, type_: int | None = None, code: int | None = None) -> Service:
+    """Return an ICMP service; None stands for all types, or all codes of the type.
+
+    Raises ValueError for a number outside 0 to 255 or a code without a type.
+    """
+    if type_ is None:
+        if code is not None:
+            raise ValueError("an ICMP code needs a type")
+        return Service(protocol, 0, LAST_PORT)
+    for number in (type_, code):
+        if number is not None and not 0 <= number <= 255:
+            raise ValueError(f"ICMP number `{number}` is not between 0 and 255")
+    low = 256 * type_
+    return Service(protocol, low, low + 255) if code is None else Service(protocol, low + code, low + code)
+
+
+class Prefix(NamedTuple):
+    """An IPv4 or IPv6 prefix; prefixes sort by family, then address, then the wider first."""
+
+    version: int
+    network: int
+    length: int
+
+    @classmethod
+    def parse(cls, text: str) -> Prefix:
+        """Read `10.0.0.0/8`, `2001:db8::/32` or a single address.
+
+        Raises ValueError when the text is no prefix, or has bits set behind its length.
+        """
+        address, slash, length = text.partition("/")
+        try:
+            ip = ipaddress.ip_address(address)
+        except ValueError:
+            raise ValueError(f"`{text}` is no IPv4 or IPv6 prefix such as 10.20.1.0/24") from None
+        bits = BITS[ip.version]
+        if isinstance(ip, ipaddress.IPv6Address) and ip.scope_id is not None:
+            raise ValueError(f"`{text}` has a zone, which no cloud rule can carry")
+        if not slash:
+            return cls(ip.version, int(ip), bits)
+        if not (length.isascii() and length.isdigit()) or str(int(length)) != length or int(length) > bits:
+            raise ValueError(f"`{text}` has no prefix length between 0 and {bits}")
+        network = int(ip) >> (bits - int(length)) << (bits - int(length))
+        if network != int(ip):
+            meant = cls(ip.version, network, int(length))
+            raise ValueError(f"`{text}` has bits set behind its prefix length; write {meant}")
+        return cls(ip.version, network, int(length))
+
+    @property
+    def first(self) -> int:
+        """The lowest address."""
+        return self.network
+
+    @property
+    def last(self) -> int:
+        """The highest address."""
+        return self.network | (1 << (BITS[self.version] - self.length)) - 1
+
+    def overlaps(self, other: Prefix) -> bool:
+        """Tell whether some address lies in both prefixes."""
+        return self.version == other.version and self.first <= other.last and other.first <= self.last
+
+    def __str__(self) -> str:
+        kind = ipaddress.IPv4Address if self.version == 4 else ipaddress.IPv6Address
+        return f"{kind(self.network)}/{self.length}"
+
+
+def merge_prefixes(prefixes: Iterable[Prefix]) -> list[Prefix]:
+    """Return the fewest prefixes that hold exactly the same addresses, in ascending order."""
+    merged: list[Prefix] = []
+    prefixes = list(prefixes)
+    for version, bits in BITS.items():
+        sizes = [1 << (bits - length) for length in range(bits + 1)]
+        # The stack holds (network, length) of disjoint prefixes whose buddies have not been seen yet.
+        networks: list[int] = []
+        lengths: list[int] = []
+        end = -1
+        for network, length in sorted({(p[1], p[2]) for p in prefixes if p[0] == version}):
+            if network <= end:
+                continue
+            end = network + sizes[length] - 1
+            while networks and lengths[-1] == length and networks[-1] == network ^ sizes[length]:
+                network = networks.pop()  # noqa: PLW2901 - the pair goes on as one prefix
+                lengths.pop()
+                length -= 1  # noqa: PLW2901
+            networks.append(network)
+            lengths.append(length)
+        merged += [
+            Prefix(version, network, length) for network, length in zip(networks, lengths, strict=True)
+        ]
+    return merged
+
+
+def prefixes_between(version: int, first: int, last: int) -> Iterator[tuple[int, int]]:
+    """Yield the fewest (network, length) that hold exactly the addresses `first` to `last`, ascending."""
+    bits = BITS[version]
+    while first <= last:
+        size_bits = (last - first + 1).bit_length() - 1
+        if first:
+            size_bits = min(size_bits, (first & -first).bit_length() - 1)
+        yield first, bits - size_bits
+        first += 1 << size_bits
