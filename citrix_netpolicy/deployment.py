@@ -1,0 +1,330 @@
+"""The deployment: which roles stand in which subnets, and what the site has chosen."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
+
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PrivateAttr,
+    StrictBool,
+    StrictInt,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
+
+from citrix_netpolicy import document, net
+from citrix_netpolicy.errors import DataPath, InputError, Problem, nearest, show_path
+from citrix_netpolicy.model import Model, PortRanges, ServiceSpec, listed, problems_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from citrix_netpolicy.document import Document
+
+__all__ = ["CustomFlow", "Deployment", "Exclusion", "External", "Network", "PrefixListId", "Quotas", "Tier"]
+
+_WORD: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9])?\Z")
+_GROUP_ID: Final = re.compile(r"([0-9]{12}/)?sg-[0-9a-f]{8,17}\Z")
+_PREFIX_LIST_ID: Final = re.compile(r"pl-[0-9a-f]{8,17}\Z")
+_SERVICE_TAG: Final = re.compile(r"[A-Z][A-Za-z0-9]*(\.[A-Za-z0-9]+)*\Z")
+
+Cloud = Literal["aws", "azure"]
+
+
+def _prefix(value: Any) -> net.Prefix:
+    if isinstance(value, net.Prefix):
+        return value
+    if isinstance(value, bool | int | float | dict | list) or value is None or value == "":
+        raise ValueError("a prefix such as 10.20.1.0/24 is expected here")
+    return net.Prefix.parse(str(value))
+
+
+def _word(value: Any) -> Any:
+    if isinstance(value, str) and not _WORD.match(value):
+        raise ValueError(f"`{value}` is no name: letters, digits, `.`, `_` and `-`, at most 64")
+    return value
+
+
+def _tier_name(value: Any) -> Any:
+    # A tier's name goes into the names of cloud groups. What a cloud refuses there is its target's to say.
+    if isinstance(value, str) and (not value.strip() or value != value.strip() or not value.isprintable()):
+        raise ValueError(f"`{value}` is no name: printable text without spaces around it")
+    return value
+
+
+def _text(value: Any) -> Any:
+    if isinstance(value, str) and not value.strip():
+        raise ValueError("a reason is needed here: reviewers read it")
+    return value
+
+
+Prefix = Annotated[
+    net.Prefix,
+    BeforeValidator(_prefix),
+    WithJsonSchema({"type": "string", "description": "an IPv4 or IPv6 prefix such as 10.20.1.0/24"}),
+]
+Prefixes = Annotated[tuple[Prefix, ...], BeforeValidator(listed), Field(min_length=1)]
+Word = Annotated[str, BeforeValidator(_word)]
+Name = Annotated[str, BeforeValidator(_tier_name)]
+Words = Annotated[tuple[Word, ...], BeforeValidator(listed)]
+Names = Annotated[tuple[Name, ...], BeforeValidator(listed), Field(min_length=1)]
+Reason = Annotated[str, BeforeValidator(_text)]
+
+
+class Network(Model):
+    """One VPC or VNet."""
+
+    cloud: Cloud = Field(description="aws or azure")
+
+
+class Tier(Model):
+    """Roles placed in subnets of one network. The tier gets a group."""
+
+    roles: Words = Field(min_length=1, description="the catalogue roles that these machines have")
+    subnets: Prefixes = Field(description="the subnets, or single addresses, that hold the machines")
+    network: Word | None = Field(default=None, description="the network, when there are several")
+    egress_to_names: Literal["listed", "open"] = Field(
+        default="listed",
+        description="listed: destinations known by name only are listed for a firewall or proxy; "
+        "open: the tier may also open their ports to any address",
+    )
+
+
+class PrefixListId(Model):
+    """A prefix list of AWS. It weighs its maximum on the quota, not what it holds today."""
+
+    id: str = Field(pattern=_PREFIX_LIST_ID.pattern.replace(r"\Z", "$"))
+    max_entries: StrictInt = Field(ge=1, le=1000)
+
+
+class External(Model):
+    """A peer outside: people, on-premises services. It gets no group, and is given in exactly one way."""
+
+    roles: Words = Field(min_length=1, description="the catalogue roles of this peer")
+    addresses: Prefixes | None = Field(default=None, description="IPv4 and IPv6 prefixes")
+    prefix_list: PrefixListId | None = Field(default=None, description="an AWS prefix list")
+    security_group: str | None = Field(
+        default=None,
+        pattern=_GROUP_ID.pattern.replace(r"\Z", "$"),
+        description="an existing AWS security group: sg-… or account/sg-…",
+    )
+    service_tag: str | None = Field(
+        default=None, pattern=_SERVICE_TAG.pattern.replace(r"\Z", "$"), description="an Azure service tag"
+    )
+    networks: Words = Field(default=(), description="only these networks speak with it; all when left out")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        ways = (self.addresses, self.prefix_list, self.security_group, self.service_tag)
+        if sum(way is not None for way in ways) != 1:
+            raise ValueError(
+                "an external is given by exactly one of `addresses`, `prefix-list`, "
+                "`security-group` and `service-tag`"
+            )
+        return self
+
+
+class CustomFlow(Model):
+    """A connection of the site's own. Both ends are names of tiers or externals, or roles."""
+
+    source: Names
+    destination: Names
+    services: Annotated[tuple[ServiceSpec, ...], BeforeValidator(listed), Field(min_length=1)]
+    reason: Reason
+
+    @model_validator(mode="after")
+    def _with_ports(self) -> Self:
+        for service in self.services:
+            if not service.ports and not service.protocol.startswith("icmp"):
+                raise ValueError(f"a {service.protocol} service needs ports")
+        return self
+
+
+class Exclusion(Model):
+    """A catalogue entry that the site does without."""
+
+    entry: str
+    reason: Reason
+
+
+class Quotas(Model):
+    """What the account's AWS quotas allow. The defaults are those of a new account."""
+
+    rules_per_group: StrictInt = Field(default=60, ge=1, le=1000)
+    groups_per_interface: StrictInt = Field(default=5, ge=1, le=16)
+
+    @model_validator(mode="after")
+    def _within_product(self) -> Self:
+        product = self.rules_per_group * self.groups_per_interface
+        if product > 1000:
+            raise ValueError(
+                f"rules-per-group x groups-per-interface is {product}; AWS allows no more than 1000"
+            )
+        return self
+
+
+def _without_roles(value: Any, key: str) -> Any:
+    """Expand the short forms: a list of prefixes, and a map that leaves its roles to its name."""
+    if not isinstance(value, dict):
+        return value
+    return {name: _long_form(name, item, key) for name, item in value.items()}
+
+
+def _long_form(name: str, item: Any, key: str) -> Any:
+    if isinstance(item, list | tuple | str):
+        return {"roles": [name], key: item}
+    return {"roles": [name], **item} if isinstance(item, dict) else item
+
+
+class Deployment(Model):
+    """A site: tiers, externals and choices. Build it in Python or `load` it from YAML.
+
+    Raises InputError, naming every problem, when it does not make sense. Roles, features, parameters and
+    entries are checked against a catalogue when it is compiled.
+    """
+
+    name: Word = Field(description="names the site; every group's name begins with it")
+    cloud: Cloud | None = Field(default=None, description="short for one network, `main`, in this cloud")
+    networks: dict[Word, Network] = Field(default_factory=dict, description="the VPCs and VNets")
+    tiers: Annotated[dict[Name, Tier], BeforeValidator(lambda v: _without_roles(v, "subnets"))] = Field(
+        min_length=1, description="name to subnets, or to roles and subnets"
+    )
+    external: Annotated[dict[Name, External], BeforeValidator(lambda v: _without_roles(v, "addresses"))] = (
+        Field(default_factory=dict, description="peers that get no group")
+    )
+    features: dict[str, StrictBool] = Field(default_factory=dict, description="features on or off")
+    parameters: dict[str, PortRanges] = Field(default_factory=dict, description="ports the site has moved")
+    flows: dict[Word, CustomFlow] = Field(default_factory=dict, description="connections of the site's own")
+    exclude: tuple[Exclusion, ...] = Field(default=(), description="entries the site does without")
+    peers: Literal["group", "cidr"] | None = Field(
+        default=None,
+        description="how a rule names a tier of its network: by group (default in AWS) or by prefix",
+    )
+    cidrs: Literal["exact", "stable"] = Field(
+        default="exact", description="exact: the fewest rules; stable: prefixes stay as declared"
+    )
+    egress: Literal["restricted", "open"] = Field(
+        default="restricted", description="restricted: only flows of the policy leave a tier"
+    )
+    quotas: Quotas = Field(default_factory=Quotas, description="AWS quotas of the account")
+
+    _document: Document | None = PrivateAttr(default=None)
+
+    def __init__(self, **data: Any) -> None:
+        try:
+            super().__init__(**data)
+        except ValidationError as error:
+            raise InputError(problems_of(type(self), error)) from None
+        self._check()
+
+    @classmethod
+    def load(cls, path: str | Path) -> Deployment:
+        """Read a deployment from a YAML file. Raises InputError with the line of every problem."""
+        return cls.from_document(document.load(Path(path)))
+
+    @classmethod
+    def from_document(cls, source: Document) -> Deployment:
+        """Make a deployment of a document that was read already. Raises InputError."""
+        deployment = cls.__new__(cls)
+        try:
+            cls.__pydantic_validator__.validate_python(source.data, self_instance=deployment)
+        except ValidationError as error:
+            raise InputError(problems_of(cls, error, source)) from None
+        deployment._document = source
+        deployment._check()
+        return deployment
+
+    def problem(self, path: DataPath, message: str, hint: str = "") -> Problem:
+        """Return a problem at `path`, with its line when this deployment was loaded from a file."""
+        mark = self._document.mark(path) if self._document else None
+        return Problem(message=message, path=show_path(path), mark=mark, hint=hint)
+
+    def located(self, problem: Problem) -> Problem:
+        """Return `problem` with the line of its path, when this deployment was loaded from a file."""
+        if self._document is None or problem.mark is not None:
+            return problem
+        return replace(problem, mark=self._document.mark_of(problem.path))
+
+    @property
+    def ends(self) -> dict[str, Tier | External]:
+        """Everything a flow may begin or end at, by name: the tiers, then the externals."""
+        return {**self.tiers, **self.external}
+
+    def opens_to_names(self, end: str) -> bool:
+        """Tell whether a tier may open the ports of named destinations to any address."""
+        tier = self.tiers.get(end)
+        return tier is not None and tier.egress_to_names == "open"
+
+    def network_of(self, tier: str) -> str:
+        """Return the name of the network that holds a tier."""
+        return self.tiers[tier].network or next(iter(self.networks))
+
+    def peers_of(self, network: str) -> Literal["group", "cidr"]:
+        """Return how rules of a network name its own tiers."""
+        return self.peers or ("group" if self.networks[network].cloud == "aws" else "cidr")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_network(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or data.get("cloud") is None:
+            return data
+        if data.get("networks"):
+            raise ValueError("give either `cloud` or `networks`, not both")
+        return {**data, "networks": {"main": {"cloud": data["cloud"]}}}
+
+    def _check(self) -> None:
+        problems = [*self._network_problems(), *self._name_problems(), *self._overlaps()]
+        if problems:
+            raise InputError(problems)
+
+    def _network_problems(self) -> Iterator[Problem]:
+        if not self.networks:
+            hint = "give `cloud: aws`, or `networks` with the cloud of each"
+            yield self.problem((), "the deployment has no network", hint)
+            return
+        named: list[tuple[DataPath, str]] = []
+        for name, tier in self.tiers.items():
+            if tier.network is not None:
+                named.append((("tiers", name, "network"), tier.network))
+            elif len(self.networks) > 1:
+                hint = "add `network: " + " | ".join(self.networks) + "`"
+                yield self.problem(("tiers", name), "with several networks a tier names its network", hint)
+        for name, external in self.external.items():
+            for index, network in enumerate(external.networks):
+                named.append((("external", name, "networks", index), network))
+        for path, network in named:
+            if network not in self.networks:
+                yield self.problem(path, f"unknown network `{network}`", nearest(network, self.networks))
+
+    def _name_problems(self) -> Iterator[Problem]:
+        for name in self.external:
+            if name in self.tiers:
+                hint = "names of tiers and externals are shared; give it another and list its `roles`"
+                yield self.problem(("external", name), f"`{name}` is a tier already", hint)
+
+    def _overlaps(self) -> Iterator[Problem]:
+        """Find subnets of two tiers that share addresses: their group would be decided by chance."""
+        by_network: dict[str, list[tuple[net.Prefix, str, int]]] = {}
+        for name, tier in self.tiers.items():
+            network = tier.network or next(iter(self.networks), "")
+            subnets = by_network.setdefault(network, [])
+            subnets += [(prefix, name, index) for index, prefix in enumerate(tier.subnets)]
+        for placed in by_network.values():
+            # Prefixes are nested or apart, and a wider one sorts first, so a prefix overlaps another exactly
+            # when it lies in one of those still open before it.
+            still_open: list[tuple[net.Prefix, str, int]] = []
+            for item in sorted(placed):
+                still_open = [other for other in still_open if other[0].overlaps(item[0])]
+                for prefix, other, _ in still_open:
+                    place: DataPath = ("tiers", item[1], "subnets", item[2])
+                    if (prefix, other) == item[:2]:
+                        yield self.problem(place, f"`{item[0]}` is listed twice")
+                    elif other != item[1]:
+                        yield self.problem(place, f"`{item[0]}` overlaps `{prefix}` of tier `{other}`")
+                still_open.append(item)

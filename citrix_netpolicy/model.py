@@ -1,0 +1,185 @@
+"""What the two inputs share: the base of their models, and pydantic's errors told as problems."""
+
+from __future__ import annotations
+
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self, Union, get_args, get_origin
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+
+from citrix_netpolicy import net
+from citrix_netpolicy.errors import Problem, nearest, show_path
+from citrix_netpolicy.net import LAST_PORT, Protocol, ServiceSet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from pydantic import ValidationError
+    from pydantic_core import ErrorDetails
+
+    from citrix_netpolicy.document import Document
+    from citrix_netpolicy.errors import DataPath
+
+__all__ = ["Model", "PortRange", "PortRanges", "ServiceSpec", "listed", "problems_of"]
+
+
+def _kebab(name: str) -> str:
+    return name.rstrip("_").replace("_", "-")
+
+
+class Model(BaseModel):
+    """A frozen part of an input. Its keys are written in kebab-case; Python may use the field names."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", alias_generator=_kebab, populate_by_name=True, defer_build=True
+    )
+
+
+def listed(value: Any) -> Any:
+    """Let one value stand for a list of one."""
+    return value if isinstance(value, list | tuple) else [value]
+
+
+def _port_range(value: Any) -> tuple[int, int]:
+    """Read a port such as 443, or a range such as `6910-6930`."""
+    first, last = value, value
+    if isinstance(value, str):
+        low, dash, high = value.partition("-")
+        if all(part.isascii() and part.isdigit() for part in ((low, high) if dash else (low,))):
+            first, last = int(low), int(high or low)
+    elif isinstance(value, tuple | list) and len(value) == 2:
+        first, last = value
+    if not all(isinstance(port, int) and not isinstance(port, bool) for port in (first, last)):
+        raise ValueError(f"`{value}` is no port such as 443 and no range such as 6910-6930")
+    service = net.ports(Protocol.TCP, first, last)
+    return service.first, service.last
+
+
+_PORT_SCHEMA: Final = {
+    "anyOf": [
+        {"type": "integer", "minimum": 1, "maximum": LAST_PORT},
+        {"type": "string", "pattern": "^[0-9]{1,5}(-[0-9]{1,5})?$"},
+    ]
+}
+PortRange = Annotated[tuple[int, int], BeforeValidator(_port_range), WithJsonSchema(_PORT_SCHEMA)]
+# One port, one range, or a list of them.
+PortRanges = Annotated[
+    tuple[PortRange, ...],
+    BeforeValidator(listed),
+    WithJsonSchema({"anyOf": [*_PORT_SCHEMA["anyOf"], {"type": "array", "items": _PORT_SCHEMA}]}),
+]
+
+
+class ServiceSpec(Model):
+    """Services of one protocol as people write them."""
+
+    protocol: Literal["tcp", "udp", "icmp", "icmpv6"] = Field(description="tcp, udp, icmp or icmpv6")
+    ports: PortRanges = Field(default=(), description="TCP or UDP ports and ranges, such as [443, 6910-6930]")
+    type_: int | None = Field(default=None, ge=0, le=255, description="ICMP type; all types when left out")
+    code: int | None = Field(default=None, ge=0, le=255, description="ICMP code; all codes when left out")
+
+    @model_validator(mode="after")
+    def _fitting(self) -> Self:
+        is_icmp = self.protocol.startswith("icmp")
+        if is_icmp and self.ports:
+            raise ValueError(f"{self.protocol} has no ports; give type and code")
+        if not is_icmp and (self.type_ is not None or self.code is not None):
+            raise ValueError(f"{self.protocol} has no ICMP type or code; give ports")
+        if self.code is not None and self.type_ is None:
+            raise ValueError("an ICMP code needs a type")
+        return self
+
+    def services(self, ports: tuple[tuple[int, int], ...] | None = None) -> ServiceSet:
+        """Return what is meant; `ports` stand in for the declared ports when given."""
+        protocol = Protocol(self.protocol)
+        if protocol in (Protocol.ICMP, Protocol.ICMPV6):
+            return ServiceSet.of(net.icmp(protocol, self.type_, self.code))
+        ranges = self.ports if ports is None else ports
+        return ServiceSet.of(*(net.ports(protocol, first, last) for first, last in ranges))
+
+
+def problems_of(
+    model: type[Model], error: ValidationError, document: Document | None = None, base: DataPath = ()
+) -> list[Problem]:
+    """Tell what pydantic found wrong with a `model` as problems.
+
+    `base` is the path of what was validated inside `document`, which gives the places in the file.
+    """
+    return [_problem(model, details, document, base) for details in error.errors()]
+
+
+def _problem(model: type[Model], error: ErrorDetails, document: Document | None, base: DataPath) -> Problem:
+    path: DataPath = (*base, *error["loc"])
+    if error["type"] == "extra_forbidden":
+        message, hint = f"unknown key `{path[-1]}`", nearest(str(path[-1]), _keys(model, error["loc"][:-1]))
+    elif error["type"] == "missing":
+        message, hint = f"`{path[-1]}` is missing", ""
+        path = path[:-1]
+    elif error["type"] in _TELL:
+        message, hint = _TELL[error["type"]](error["input"], error.get("ctx", {}))
+    else:
+        message, hint = error["msg"][:1].lower() + error["msg"][1:], ""
+    mark = document.mark(path) if document else None
+    return Problem(message=message, path=show_path(path), mark=mark, hint=hint)
+
+
+def _keys(model: type[Model], path: DataPath) -> list[str]:
+    """Return the keys of the model found at `path` below `model`."""
+    here: Any = model
+    for step in path:
+        if _is_model(here):
+            fields = {str(field.alias): field.annotation for field in here.model_fields.values()}
+            here = fields.get(str(step))
+        else:  # a map's or a list's item: dict[str, X], tuple[X, ...]
+            here = next((part for part in reversed(get_args(here)) if part is not Ellipsis), None)
+        here = _bare(here)
+    return [str(field.alias) for field in here.model_fields.values()] if _is_model(here) else []
+
+
+def _is_model(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, Model)
+
+
+def _bare(annotation: Any) -> Any:
+    """Strip `Annotated` and `| None` from an annotation."""
+    while get_origin(annotation) in (Annotated, Union, UnionType):
+        annotation = next(part for part in get_args(annotation) if part is not NoneType)
+    return annotation
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, dict):
+        return "a map"
+    if isinstance(value, list | tuple):
+        return "a list"
+    if value is None:
+        return "nothing"
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    return f"`{text if len(text) <= 60 else text[:57] + '...'}`"
+
+
+def _expected(what: str) -> Callable[[Any, Mapping[str, Any]], tuple[str, str]]:
+    return lambda value, _: (f"{what} is expected here, not {_shown(value)}", "")
+
+
+def _choice(value: Any, context: Mapping[str, Any]) -> tuple[str, str]:
+    valid = [word.strip(" '") for word in str(context["expected"]).replace(" or ", ",").split(",")]
+    return f"{_shown(value)} is not valid here", nearest(str(value), valid)
+
+
+_TELL: Final[dict[str, Callable[[Any, Mapping[str, Any]], tuple[str, str]]]] = {
+    "value_error": lambda _, context: (str(context["error"]), ""),
+    "literal_error": _choice,
+    "enum": _choice,
+    "bool_type": _expected("true or false"),
+    "bool_parsing": _expected("true or false"),
+    "string_type": _expected("text"),
+    "int_type": _expected("a whole number"),
+    "int_parsing": _expected("a whole number"),
+    "int_from_float": _expected("a whole number"),
+    "tuple_type": _expected("a list"),
+    "list_type": _expected("a list"),
+    "dict_type": _expected("a map"),
+    "model_type": _expected("a map"),
+    "model_attributes_type": _expected("a map"),
+}
