@@ -1,0 +1,370 @@
+"""The catalogue: who opens a connection to whom, on what, when, and who says so."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, StrictBool, ValidationError, field_validator, model_validator
+
+from citrix_netpolicy import document, resources
+from citrix_netpolicy.errors import InputError, Problem, nearest, show_path
+from citrix_netpolicy.model import Model, ServiceSpec, listed, problems_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from citrix_netpolicy.document import Document
+    from citrix_netpolicy.errors import DataPath
+
+__all__ = ["Catalog", "Citation", "Entry", "Feature", "Parameter", "Role", "SourceDocument", "load_catalog"]
+
+_ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*\Z")
+# A purpose becomes part of a rule description, so it keeps to what both clouds accept there.
+_PURPOSE = re.compile(r"[A-Za-z0-9 ._\-:/()#,@\[\]+=;{}!$*]{1,80}\Z")
+
+Names = Annotated[tuple[str, ...], BeforeValidator(listed)]
+Treatment = Literal[
+    "enforce",
+    "name",
+    "loopback",
+    "broadcast",
+    "dynamic-port",
+    "no-port",
+    "retired",
+    "not-implemented",
+    "duplicate",
+    "reply",
+    "hardware",
+    "tunnel",
+    "ambiguous",
+]
+
+
+class SourceDocument(Model):
+    """A document that entries cite; `lines` is its length where citations count lines."""
+
+    title: str
+    publisher: str
+    lines: int | None = None
+    note: str = ""
+
+
+class StandIn(Model):
+    """The part of another role that a role takes over while a feature is on."""
+
+    role: str
+    feature: str
+
+
+class Role(Model):
+    """A kind of endpoint. A wildcard stands for its `members` and never for an address.
+
+    A role that stands in for another takes its place in the entries that allow it (`stand-in: true`).
+    """
+
+    title: str
+    description: str
+    kind: Literal["host", "outside", "name", "wildcard"]
+    members: Names = ()
+    stands_in_for: StandIn | None = None
+
+
+class Feature(Model):
+    """A switch that adds, replaces or removes flows.
+
+    With `roles`, a default of true holds only in a site that has one of them.
+    """
+
+    description: str
+    default: StrictBool
+    roles: Names = ()
+    requires: Names = ()
+    conflicts: Names = ()
+
+
+class Parameter(Model):
+    """Ports that a site may have moved."""
+
+    description: str
+    protocol: Literal["tcp", "udp"]
+
+
+class Citation(Model):
+    """Where a statement comes from."""
+
+    document: str
+    section: str
+    line: int | None = None
+
+    def __str__(self) -> str:
+        line = "" if self.line is None else f" L{self.line}"
+        return f"{self.document}, {self.section}{line}"
+
+
+class CatalogService(ServiceSpec):
+    """Services of an entry. Set `parameter`s replace the ports; all `features` must hold."""
+
+    parameter: str | None = None
+    features: Names = ()
+    application: str = ""
+
+
+class Entry(Model):
+    """One row of the catalogue. `features` must all hold; `!edt` holds when `edt` is off."""
+
+    id: str
+    product: str
+    citations: tuple[Citation, ...] = Field(min_length=1)
+    source: Names
+    destination: Names
+    services: tuple[CatalogService, ...] = ()
+    features: Names = ()
+    names: Names = ()
+    versions: str = ""
+    internet: StrictBool = False
+    stand_in: StrictBool = False
+    purpose: str
+    as_written: str = ""
+    treatment: Treatment = "enforce"
+    reason: str = ""
+    duplicate_of: str | None = None
+    erratum: str = ""
+    evidence: Literal["document", "seen", "partly-seen", "unverified"] = "document"
+
+    @field_validator("id")
+    @classmethod
+    def _well_named(cls, value: str) -> str:
+        if not _ID.match(value):
+            raise ValueError(f"`{value}` is no id: lower-case words joined by single hyphens")
+        return value
+
+    @field_validator("purpose")
+    @classmethod
+    def _describable(cls, value: str) -> str:
+        if not _PURPOSE.match(value):
+            raise ValueError("a purpose is 1 to 80 characters that every cloud accepts in a rule description")
+        return value
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.treatment == "enforce":
+            if not self.services:
+                raise ValueError("an enforced entry needs services")
+            for service in self.services:
+                if not (service.ports or service.parameter or service.protocol.startswith("icmp")):
+                    raise ValueError("an enforced entry needs ports, a parameter, or an ICMP type")
+        elif not (self.reason or self.duplicate_of):
+            raise ValueError(f"treatment `{self.treatment}` needs a reason")
+        if (self.duplicate_of is not None) != (self.treatment == "duplicate"):
+            raise ValueError("treatment `duplicate` and `duplicate-of` go together")
+        return self
+
+
+class Catalog(Model):
+    """Everything that is known about ports, with its closed vocabularies."""
+
+    documents: dict[str, SourceDocument]
+    roles: dict[str, Role]
+    features: dict[str, Feature]
+    parameters: dict[str, Parameter]
+    entries: tuple[Entry, ...]
+
+    @classmethod
+    def default(cls) -> Catalog:
+        """Return the catalogue shipped with the library. Read once per process."""
+        return load_catalog()
+
+    def entry(self, id_: str) -> Entry:
+        """Return the entry with this id. Raises InputError with the nearest id when there is none."""
+        for entry in self.entries:
+            if entry.id == id_:
+                return entry
+        hint = nearest(id_, (entry.id for entry in self.entries))
+        raise InputError(Problem(message=f"the catalogue has no entry `{id_}`", hint=hint))
+
+    def members(self, role: str) -> tuple[str, ...]:
+        """Return the roles that `role` stands for: itself, or the members of a wildcard."""
+        return self.roles[role].members or (role,)
+
+    def citations(self, entry: Entry) -> tuple[Citation, ...]:
+        """Return the citations of an entry, and of the entries that say the same again on good evidence."""
+        good = ("document", "seen")
+        again = (one for one in self.entries if one.duplicate_of == entry.id and one.evidence in good)
+        return entry.citations + tuple(citation for other in again for citation in other.citations)
+
+
+@cache
+def load_catalog() -> Catalog:
+    """Read and check the shipped catalogue. Raises InputError, with file and line, when it is unsound."""
+    files = sorted((file for file in resources.catalog().iterdir() if file.name.endswith(".yaml")), key=_name)
+    return compose_catalog([document.load(file, f"catalog/{file.name}") for file in files])
+
+
+def _name(file: Any) -> str:
+    return str(file.name)
+
+
+def compose_catalog(documents: Iterable[Document]) -> Catalog:
+    """Make one catalogue of its files: the vocabularies and one file for each product.
+
+    Raises InputError with every problem found.
+    """
+    return _Composition(list(documents)).catalog()
+
+
+_VOCABULARIES: dict[str, type[Model]] = {
+    "documents": SourceDocument,
+    "roles": Role,
+    "features": Feature,
+    "parameters": Parameter,
+}
+
+
+class _Composition:
+    """The files of a catalogue on their way to becoming one."""
+
+    def __init__(self, documents: list[Document]) -> None:
+        self.documents = documents
+        self.problems: list[Problem] = []
+        self.vocabularies: dict[str, dict[str, Any]] = {name: {} for name in _VOCABULARIES}
+        self.entries: dict[str, Entry] = {}
+        self.places: dict[str, tuple[Document, DataPath]] = {}
+
+    def catalog(self) -> Catalog:
+        for file in self.documents:
+            self._read(file)
+        for id_, entry in self.entries.items():
+            self._check(id_, entry)
+        self._check_vocabularies()
+        if self.problems:
+            raise InputError(self.problems)
+        entries = tuple(self.entries[id_] for id_ in sorted(self.entries))
+        return Catalog.model_construct(_fields_set=None, **self.vocabularies, entries=entries)
+
+    def _read(self, file: Document) -> None:
+        if not isinstance(file.data, dict):
+            self._problem(file, (), "a catalogue file is a map")
+            return
+        for key, value in file.data.items():
+            if key in _VOCABULARIES and isinstance(value, dict):
+                for name, item in value.items():
+                    self._add_word(file, key, name, item)
+            elif key == "entries" and isinstance(value, list):
+                for index, item in enumerate(value):
+                    self._add_entry(file, index, item)
+            elif key not in ("product", "document", "section"):
+                hint = nearest(str(key), [*_VOCABULARIES, "entries", "product", "document", "section"])
+                self._problem(file, (key,), f"unknown key `{key}`, or not of the form expected here", hint)
+
+    def _add_word(self, file: Document, kind: str, name: str, item: Any) -> None:
+        if name in self.vocabularies[kind]:
+            self._problem(file, (kind, name), f"`{name}` is already one of the {kind}")
+            return
+        model = _VOCABULARIES[kind]
+        try:
+            self.vocabularies[kind][name] = model.model_validate(item)
+            self.places[f"{kind} {name}"] = (file, (kind, name))
+        except ValidationError as error:
+            self.problems += problems_of(model, error, file, (kind, name))
+
+    def _add_entry(self, file: Document, index: int, item: Any) -> None:
+        path: DataPath = ("entries", index)
+        try:
+            entry = Entry.model_validate(_with_defaults(item, file.data))
+        except ValidationError as error:
+            self.problems += problems_of(Entry, error, file, path)
+            return
+        if entry.id in self.entries:
+            first_file, first_path = self.places[entry.id]
+            self._problem(
+                file, (*path, "id"), f"`{entry.id}` is already taken in {first_file.mark(first_path)}"
+            )
+            return
+        self.entries[entry.id] = entry
+        self.places[entry.id] = (file, path)
+
+    def _check(self, id_: str, entry: Entry) -> None:
+        file, path = self.places[id_]
+        used: list[tuple[str, str, str]] = [
+            *(("source", "roles", role) for role in entry.source),
+            *(("destination", "roles", role) for role in entry.destination),
+            *(("features", "features", name.removeprefix("!")) for name in entry.features),
+            *(("citations", "documents", citation.document) for citation in entry.citations),
+        ]
+        for service in entry.services:
+            used += [("services", "features", name.removeprefix("!")) for name in service.features]
+            if service.parameter:
+                used.append(("services", "parameters", service.parameter))
+        for key, kind, name in used:
+            self._known(file, (*path, key), kind, name)
+        for citation in entry.citations:
+            source = self.vocabularies["documents"].get(citation.document)
+            if source and citation.line is not None and not 1 <= citation.line <= (source.lines or 0):
+                message = f"line {citation.line} is outside the document `{citation.document}`"
+                self._problem(file, path, message)
+        original = self.entries.get(entry.duplicate_of or "")
+        if entry.duplicate_of and (original is None or original.treatment == "duplicate"):
+            hint = nearest(entry.duplicate_of, self.entries)
+            message = f"`{entry.duplicate_of}` is no entry that stands for itself"
+            self._problem(file, (*path, "duplicate-of"), message, hint)
+
+    def _check_vocabularies(self) -> None:
+        for name, role in self.vocabularies["roles"].items():
+            file, path = self.places[f"roles {name}"]
+            for member in role.members:
+                self._known(file, (*path, "members"), "roles", member)
+            if role.stands_in_for:
+                self._known(file, (*path, "stands-in-for"), "roles", role.stands_in_for.role)
+                self._known(file, (*path, "stands-in-for"), "features", role.stands_in_for.feature)
+            if (role.kind == "wildcard") != bool(role.members):
+                self._problem(file, path, "a wildcard has members, and only a wildcard has")
+        for name, feature in self.vocabularies["features"].items():
+            file, path = self.places[f"features {name}"]
+            for other in (*feature.requires, *feature.conflicts):
+                self._known(file, path, "features", other)
+            for role in feature.roles:
+                self._known(file, path, "roles", role)
+            if name in _reachable(name, self.vocabularies["features"]):
+                self._problem(file, path, f"`{name}` requires itself")
+
+    def _known(self, file: Document, path: DataPath, kind: str, name: str) -> None:
+        if name not in self.vocabularies[kind]:
+            hint = nearest(name, self.vocabularies[kind])
+            self._problem(file, path, f"unknown {kind.removesuffix('s')} `{name}`", hint)
+
+    def _problem(self, file: Document, path: DataPath, message: str, hint: str = "") -> None:
+        place = show_path(path)
+        self.problems.append(Problem(message=message, path=place, mark=file.mark(path), hint=hint))
+
+
+def _reachable(name: str, features: Mapping[str, Feature]) -> set[str]:
+    """Return what `name` requires, directly or through others."""
+    seen: set[str] = set()
+    waiting = [name]
+    while waiting:
+        feature = features.get(waiting.pop())
+        for other in feature.requires if feature else ():
+            if other not in seen:
+                seen.add(other)
+                waiting.append(other)
+    return seen
+
+
+def _with_defaults(item: Any, head: Mapping[str, Any]) -> Any:
+    """Fill in what an entry leaves to the head of its file: the product and the cited document."""
+    if not isinstance(item, dict):
+        return item
+    entry = {"product": head.get("product"), **item}
+    lines = list(_lines(entry))
+    if lines:
+        section = {"document": head.get("document"), "section": head.get("section")}
+        entry["citations"] = [{**section, "line": line} for line in lines]
+    return entry
+
+
+def _lines(entry: dict[str, Any]) -> Iterator[Any]:
+    if "line" in entry:
+        yield entry.pop("line")
+    yield from listed(entry.pop("lines", []))
