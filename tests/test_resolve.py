@@ -1,0 +1,293 @@
+"""Resolve: every entry yields flows or is reported with its reason."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from citrix_netpolicy import document
+from citrix_netpolicy.catalog import Catalog, compose_catalog
+from citrix_netpolicy.deployment import Deployment
+from citrix_netpolicy.errors import InputError
+from citrix_netpolicy.resolve import resolve
+
+WORDS = """
+documents: {paper: {title: Paper, publisher: Nobody, lines: 99}}
+roles:
+  web: {title: Web, description: d, kind: host}
+  app: {title: App, description: d, kind: host}
+  db: {title: Database, description: d, kind: host}
+  relay: {title: Relay, description: d, kind: host, stands-in-for: {role: app, feature: fast}}
+  user: {title: User, description: d, kind: outside}
+  any: {title: Any, description: d, kind: wildcard, members: [web, app]}
+features:
+  fast: {description: d, default: true}
+  slow: {description: d, default: false, conflicts: [fast]}
+  turbo: {description: d, default: false, requires: [fast]}
+  with-db: {description: d, default: true, roles: [db]}
+parameters:
+  app-port: {description: d, protocol: tcp}
+  peer-port: {description: d, protocol: tcp}
+"""
+TWO_TIERS = {"web": ["10.0.0.0/24"], "app": ["10.0.1.0/24"]}
+
+
+def catalog(*entries: str) -> Catalog:
+    """A catalogue of the words above and of entries written as flow maps."""
+    head = "product: P\ndocument: paper\nsection: S\n"
+    lines = [f"  - {{line: {number}, purpose: x, {entry}}}" for number, entry in enumerate(entries, 1)]
+    texts = [WORDS, head + "\n".join(["entries:", *lines] if lines else [])]
+    return compose_catalog([document.parse(text.encode(), f"{n}.yaml") for n, text in enumerate(texts)])
+
+
+def site(**settings: Any) -> Deployment:
+    return Deployment(**{"name": "site", "cloud": "aws", "tiers": TWO_TIERS, **settings})
+
+
+def told(deployment: Deployment, *entries: str) -> tuple[list[str], dict[str, str]]:
+    """The flows as text, and the reason of every entry that gave none."""
+    resolution = resolve(deployment, catalog(*entries))
+    flows = [f"{flow.source} to {flow.destination}: {flow.services}" for flow in resolution.flows]
+    return flows, {item.entry: item.reason for item in resolution.unenforced}
+
+
+WEB_APP = "id: web-app, source: web, destination: app, services: [{protocol: tcp, ports: [443]}]"
+
+
+def test_an_entry_between_deployed_roles_is_a_flow() -> None:
+    assert told(site(), WEB_APP) == (["web to app: tcp 443"], {})
+
+
+def test_the_reason_names_the_role_that_nobody_has() -> None:
+    entry = "id: e, source: web, destination: db, services: [{protocol: tcp, ports: [1433]}]"
+    assert told(site(), entry) == ([], {"e": "no tier or external has the role `db`"})
+    missing = resolve(site(), catalog(entry)).unenforced[0].missing
+    assert missing == ("db",)
+
+
+@pytest.mark.parametrize(
+    ("condition", "settings", "expected"),
+    [
+        ("features: [fast]", {}, "tcp 443"),
+        ("features: [fast]", {"fast": False}, "feature `fast` is off"),
+        ("features: ['!fast']", {}, "feature `fast` is on"),
+        ("features: ['!fast']", {"fast": False}, "tcp 443"),
+        ("features: [with-db]", {}, "feature `with-db` is off"),
+        ("features: [with-db]", {"with-db": True}, "tcp 443"),
+        ("features: [turbo]", {}, "feature `turbo` is off"),
+        ("features: [turbo]", {"turbo": True}, "tcp 443"),
+    ],
+)
+def test_features_switch_entries(condition: str, settings: dict[str, bool], expected: str) -> None:
+    flows, reasons = told(site(features=settings), f"{WEB_APP}, {condition}")
+    assert [*flows, *reasons.values()] in ([f"web to app: {expected}"], [expected])
+
+
+def test_a_feature_of_a_product_is_on_where_the_product_is() -> None:
+    tiers = {**TWO_TIERS, "db": ["10.0.2.0/24"]}
+    assert told(site(tiers=tiers), f"{WEB_APP}, features: [with-db]")[0] == ["web to app: tcp 443"]
+
+
+def test_features_switch_single_services() -> None:
+    services = "[{protocol: tcp, ports: [443]}, {protocol: udp, ports: [443], features: [fast]}]"
+    entry = f"id: e, source: web, destination: app, services: {services}"
+    assert told(site(), entry)[0] == ["web to app: tcp 443, udp 443"]
+    assert told(site(features={"fast": False}), entry)[0] == ["web to app: tcp 443"]
+
+
+def test_a_parameter_replaces_the_ports_and_only_those() -> None:
+    services = "[{protocol: tcp, ports: [443], parameter: app-port}, {protocol: tcp, ports: [89]}]"
+    entry = f"id: e, source: web, destination: app, services: {services}"
+    assert told(site(), entry)[0] == ["web to app: tcp 89, tcp 443"]
+    assert told(site(parameters={"app-port": [8080, "9000-9001"]}), entry)[0] == [
+        "web to app: tcp 89, tcp 8080, tcp 9000-9001"
+    ]
+
+
+def test_a_service_without_a_port_waits_for_its_parameter() -> None:
+    entry = "id: e, source: web, destination: web, services: [{protocol: tcp, parameter: peer-port}]"
+    assert told(site(), entry) == ([], {"e": "parameter `peer-port` is not set"})
+    assert told(site(parameters={"peer-port": 93}), entry)[0] == ["web to web: tcp 93"]
+
+
+def test_a_wildcard_stands_for_its_members_and_never_for_an_address() -> None:
+    entry = "id: e, source: any, destination: db, services: [{protocol: tcp, ports: [27000]}]"
+    deployment = site(tiers={**TWO_TIERS, "db": ["10.0.2.0/24"]}, external={"user": ["0.0.0.0/0"]})
+    assert told(deployment, entry)[0] == ["app to db: tcp 27000", "web to db: tcp 27000"]
+
+
+def test_a_role_may_stand_in_several_tiers_and_a_tier_may_have_several_roles() -> None:
+    tiers = {"one": {"roles": ["web", "app"], "subnets": ["10.0.0.0/24"]}, "app": ["10.0.1.0/24"]}
+    assert told(site(tiers=tiers), WEB_APP)[0] == ["one to app: tcp 443", "one to one: tcp 443"]
+
+
+@pytest.mark.parametrize(
+    ("subnets", "is_one_host"),
+    [
+        (["10.0.0.5"], True),
+        (["10.0.0.5/32", "2001:db8::5/128"], True),
+        (["10.0.0.5/32", "10.0.0.6/32"], False),
+        (["10.0.0.4/31"], False),
+    ],
+)
+def test_nothing_flows_within_one_host(subnets: list[str], is_one_host: bool) -> None:
+    entry = "id: e, source: web, destination: web, services: [{protocol: tcp, ports: [80]}]"
+    flows, reasons = told(site(tiers={"web": subnets}), entry)
+    assert bool(flows) is not is_one_host
+    assert reasons == ({"e": "both ends are the one host of tier `web`"} if is_one_host else {})
+
+
+def test_a_stand_in_takes_the_place_of_a_role_in_the_entries_that_allow_it() -> None:
+    peers = "source: app, destination: app, services: [{protocol: tcp, ports: [89]}]"
+    tiers = {**TWO_TIERS, "relay": ["10.0.3.0/24"]}
+    entries = (f"{WEB_APP}, stand-in: true", f"id: peers, {peers}, stand-in: true", f"id: own, {peers}")
+    both = [
+        "app to app: tcp 89",
+        "app to app: tcp 89",
+        "relay to relay: tcp 89",
+        "web to app: tcp 443",
+        "web to relay: tcp 443",
+    ]
+    assert sorted(told(site(tiers=tiers), *entries)[0]) == both
+    alone = {"web": ["10.0.0.0/24"], "relay": ["10.0.3.0/24"]}
+    flows, reasons = told(site(tiers=alone), *entries)
+    assert flows == ["relay to relay: tcp 89", "web to relay: tcp 443"]
+    assert reasons == {"own": "no tier or external has the role `app`"}
+    assert told(site(tiers=alone, features={"fast": False}), *entries)[0] == []
+
+
+def test_a_pair_without_a_common_address_family_is_reported_beside_pairs_that_flow() -> None:
+    tiers = {**TWO_TIERS, "db": {"roles": ["app"], "subnets": ["2001:db8::/64"]}}
+    flows, reasons = told(site(tiers=tiers), WEB_APP)
+    assert flows == ["web to app: tcp 443"]
+    assert reasons == {"web-app": "`web` and `db` share no address family"}
+
+
+def test_two_externals_have_no_flow_between_them() -> None:
+    external = {"web": ["192.0.2.1"], "app": ["192.0.2.2"]}
+    _, reasons = told(site(tiers={"db": ["10.0.0.0/24"]}, external=external), WEB_APP)
+    assert reasons == {"web-app": "`web` and `app` are both outside the networks"}
+
+
+def test_externals_may_share_addresses() -> None:
+    external = {"db": ["192.0.2.1"], "user": ["192.0.2.1"]}
+    entry = "id: e, source: [user, db], destination: web, services: [{protocol: tcp, ports: [80]}]"
+    assert told(site(external=external), entry)[0] == ["db to web: tcp 80", "user to web: tcp 80"]
+
+
+def test_ends_without_a_common_address_family_are_reported() -> None:
+    tiers = {"web": ["10.0.0.0/24"], "app": ["2001:db8::/64"]}
+    assert told(site(tiers=tiers), WEB_APP)[1] == {"web-app": "`web` and `app` share no address family"}
+
+
+def test_icmp_follows_the_address_family() -> None:
+    services = "[{protocol: icmp, type: 8, code: 0}, {protocol: icmpv6, type: 128, code: 0}]"
+    entry = f"id: e, source: web, destination: app, services: {services}"
+    v6 = {"web": ["2001:db8::/64"], "app": ["2001:db8:1::/64"]}
+    assert told(site(), entry)[0] == ["web to app: icmp 8/0"]
+    assert told(site(tiers=v6), entry)[0] == ["web to app: icmpv6 128/0"]
+    only_v6 = "id: e, source: web, destination: app, services: [{protocol: icmpv6, type: 128, code: 0}]"
+    reason = "`web` and `app` share no address family that has icmpv6 128/0"
+    assert told(site(), only_v6) == ([], {"e": reason})
+
+
+def test_an_external_may_speak_with_some_networks_only() -> None:
+    tiers = {
+        "web": {"network": "a", "subnets": ["10.0.0.0/24"]},
+        "app": {"network": "b", "subnets": ["10.1.0.0/24"]},
+    }
+    deployment = site(
+        cloud=None,
+        networks={"a": {"cloud": "aws"}, "b": {"cloud": "aws"}},
+        tiers=tiers,
+        external={"user": {"addresses": ["192.0.2.0/24"], "networks": ["b"]}},
+    )
+    entry = "id: e, source: user, destination: [web, app], services: [{protocol: tcp, ports: [80]}]"
+    assert told(deployment, entry)[0] == ["user to app: tcp 80"]
+
+
+def test_what_is_not_enforced_says_why() -> None:
+    entries = (
+        "id: e, source: web, destination: web, treatment: loopback, reason: stays on the host",
+        "id: f, source: web, destination: app, treatment: duplicate, duplicate-of: web-app",
+        WEB_APP,
+    )
+    flows, reasons = told(site(exclude=[{"entry": "web-app", "reason": "not used"}]), *entries)
+    assert flows == []
+    assert reasons == {
+        "e": "loopback: stays on the host",
+        "f": "duplicate: the same as `web-app`",
+        "web-app": "excluded by the site: not used",
+    }
+
+
+def test_a_custom_flow_names_tiers_externals_and_roles() -> None:
+    flow = {
+        "source": ["user", "web"],
+        "destination": "one",
+        "services": {"protocol": "tcp", "ports": [9182]},
+        "reason": "metrics",
+    }
+    tiers = {
+        "one": {"roles": ["app"], "subnets": ["10.0.1.0/24"]},
+        "two": {"roles": "web", "subnets": "10.0.2.0/24"},
+    }
+    deployment = site(tiers=tiers, external={"user": "192.0.2.0/24"}, flows={"metrics": flow})
+    assert told(deployment)[0] == ["two to one: tcp 9182", "user to one: tcp 9182"]
+    cause = resolve(deployment, catalog()).flows[0].cause
+    assert (cause.id, cause.purpose) == ("flow:metrics", "metrics")
+
+
+def test_a_custom_flow_without_ends_is_reported() -> None:
+    services = [{"protocol": "tcp", "ports": 1}]
+    flow = {"source": "db", "destination": "web", "services": services, "reason": "r"}
+    assert told(site(flows={"f": flow}))[1] == {
+        "flow:f": "no tier or external has the roles at one of its ends"
+    }
+
+
+def test_duplicates_lend_their_citations() -> None:
+    again = f"{WEB_APP.replace('web-app', 'again')}, treatment: duplicate, duplicate-of: web-app"
+    (flow,) = resolve(site(), catalog(WEB_APP, again)).flows
+    assert flow.cause.citations == ("paper, S L1", "paper, S L2")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"tiers": {"webb": ["10.0.0.0/24"]}},
+            "tiers.webb.roles[0]: unknown role `webb` (help: did you mean `web`?)",
+        ),
+        (
+            {"external": {"any": ["10.0.0.0/24"]}},
+            "external.any.roles[0]: unknown role `any`",
+        ),
+        (
+            {"features": {"fasst": True}},
+            "features.fasst: unknown feature `fasst` (help: did you mean `fast`?)",
+        ),
+        (
+            {"features": {"turbo": True, "fast": False}},
+            "features.turbo: feature `turbo` needs `fast`, which is off",
+        ),
+        (
+            {"features": {"slow": True}},
+            "features.slow: features `slow` and `fast` exclude each other "
+            "(help: turn one of them off: `fast: false`)",
+        ),
+        (
+            {"parameters": {"app-prt": 1}},
+            "parameters.app-prt: unknown parameter `app-prt` (help: did you mean `app-port`?)",
+        ),
+        (
+            {"exclude": [{"entry": "web-ap", "reason": "r"}]},
+            "exclude[0].entry: unknown entry `web-ap` (help: did you mean `web-app`?)",
+        ),
+    ],
+)
+def test_words_that_the_catalogue_lacks_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        told(site(**settings), WEB_APP)
+    assert str(caught.value).startswith(message)
