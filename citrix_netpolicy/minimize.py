@@ -1,0 +1,196 @@
+"""The fewest rules that permit exactly the same, and the proof that there are no fewer.
+
+A rule is one prefix x one service. Given what every address is permitted, call a service J *maximal* at an
+address when the address is permitted all of J and of nothing contiguous that is larger. The fewest rules are
+P x J for every J and every maximal prefix P such that all of P is permitted J and J is maximal at some
+address of P. (Any exact rule set needs as many: the rule with the smallest prefix that covers J at an address
+lies in one such P x J, and two of these never share that rule.) They depend on what is permitted alone, not
+on the rules that said so. Groups, prefix lists and tags are single addresses to this.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
+
+from citrix_netpolicy.net import BITS, Prefix, Service, ServiceSet, merge_prefixes, prefixes_between
+from citrix_netpolicy.policy import Direction, Group, Rule, rule_order
+from citrix_netpolicy.traffic import reach_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from citrix_netpolicy.policy import Peer, Policy
+    from citrix_netpolicy.resolve import Cause
+    from citrix_netpolicy.traffic import Segment
+
+__all__ = ["lower_bound", "minimize", "minimize_rules"]
+
+Cidrs = Literal["exact", "stable"]
+
+
+def minimize(policy: Policy, cidrs: Cidrs = "exact") -> Policy:
+    """Return a policy of the fewest rules with the same traffic; each rule keeps all causes it serves.
+
+    `exact` joins prefixes wherever that saves a rule. `stable` joins services only and leaves every prefix
+    as it was declared, so that a new subnet adds rules and changes none.
+    """
+    groups = tuple(
+        replace(
+            group, rules=tuple(rule for way in Direction for rule in minimize_rules(group.side(way), cidrs))
+        )
+        for group in policy.groups
+    )
+    return replace(policy, groups=groups, lower_bound=lower_bound(groups))
+
+
+def minimize_rules(rules: Sequence[Rule], cidrs: Cidrs = "exact") -> list[Rule]:
+    """Minimize the rules of one direction of one group; the result is in `rule_order`."""
+    if not rules:
+        return []
+    pairs: Iterable[tuple[Peer, Service]]
+    if cidrs == "exact":
+        reach = reach_of(rules)
+        points = ((peer, service) for peer, services in reach.points for service in services.blocks())
+        pairs = [*points, *_rectangles(reach.segments)]
+    else:
+        declared: dict[Peer, list[Service]] = {}
+        for rule in rules:
+            declared.setdefault(rule.peer, []).append(rule.service)
+        pairs = [
+            (peer, block)
+            for peer, services in declared.items()
+            for block in ServiceSet.of(*services).blocks()
+        ]
+    causes = _Causes(rules)
+    direction = rules[0].direction
+    return sorted((Rule(direction, *pair, causes.of(*pair)) for pair in pairs), key=rule_order)
+
+
+def lower_bound(groups: Iterable[Group]) -> int:
+    """Return the least number of rules any policy with the traffic of `groups` has.
+
+    This counts from the definition, service by service, and shares nothing with `minimize`.
+    """
+    return sum(_fewest(group.side(way)) for group in groups for way in Direction)
+
+
+def _fewest(rules: Iterable[Rule]) -> int:
+    reach = reach_of(rules)
+    count = sum(len(services.blocks()) for _, services in reach.points)
+    alike: dict[ServiceSet, list[Segment]] = {}
+    for segment in reach.segments:
+        alike.setdefault(segment.services, []).append(segment)
+    for service in {block for services in alike for block in services.blocks()}:
+        wanted = ServiceSet.of(service)
+        permitted = [services for services in alike if wanted <= services]
+        anchored = [services for services in permitted if service in services.blocks()]
+        prefixes = merge_prefixes(p for services in permitted for s in alike[services] for p in _prefixes(s))
+        anchors = sorted(segment[:3] for services in anchored for segment in alike[services])
+        count += _meeting(prefixes, anchors)
+    return count
+
+
+def _prefixes(segment: Segment) -> Iterator[Prefix]:
+    for network, length in prefixes_between(segment.version, segment.first, segment.last):
+        yield Prefix(segment.version, network, length)
+
+
+def _meeting(prefixes: list[Prefix], runs: list[tuple[int, int, int]]) -> int:
+    """Count the prefixes that meet one of the runs (family, first, last); both are ascending and disjoint."""
+    count = i = 0
+    for prefix in prefixes:
+        while i < len(runs) and (runs[i][0], runs[i][2]) < (prefix.version, prefix.first):
+            i += 1
+        count += i < len(runs) and runs[i][0] == prefix.version and runs[i][1] <= prefix.last
+    return count
+
+
+class _Node:
+    """A prefix all of whose addresses are permitted `common`, and the services maximal at some of them."""
+
+    __slots__ = ("common", "length", "maximal", "network")
+
+    def __init__(self, network: int, length: int, common: ServiceSet, maximal: frozenset[Service]) -> None:
+        self.network = network
+        self.length = length
+        self.common = common
+        self.maximal = maximal
+
+
+def _rectangles(segments: Iterable[Segment]) -> Iterator[tuple[Prefix, Service]]:
+    """Yield P x J as the module text defines them.
+
+    Prefixes are joined from the leaves up: when two halves of a prefix are both permitted something in
+    common, the prefix takes over every maximal service that all of it is permitted. What a half cannot hand
+    up has found its maximal prefix.
+    """
+    by_version: dict[int, list[Segment]] = {version: [] for version in BITS}
+    for segment in segments:
+        by_version[segment.version].append(segment)
+    for version, members in by_version.items():
+        stack: list[_Node] = []
+        for segment in members:
+            maximal = frozenset(segment.services.blocks())
+            for network, length in prefixes_between(version, segment.first, segment.last):
+                stack.append(_Node(network, length, segment.services, maximal))
+                yield from _join(stack, version)
+        for node in stack:
+            for service in node.maximal:
+                yield Prefix(version, node.network, node.length), service
+
+
+def _join(stack: list[_Node], version: int) -> Iterator[tuple[Prefix, Service]]:
+    while len(stack) > 1:
+        low, high = stack[-2:]
+        size = 1 << (BITS[version] - high.length)
+        if low.length != high.length or low.network ^ size != high.network:
+            return
+        common = low.common & high.common
+        if not common:
+            return
+        if low.maximal == high.maximal and low.common == high.common:
+            kept = low.maximal
+        else:
+            candidates = low.maximal | high.maximal
+            kept = frozenset(service for service in candidates if ServiceSet.of(service) <= common)
+        for half in (low, high):
+            for service in half.maximal - kept:
+                yield Prefix(version, half.network, half.length), service
+        stack[-2:] = [_Node(low.network, low.length - 1, common, kept)]
+
+
+class _Causes:
+    """The causes of rules, to be found again for the rules that take their place."""
+
+    def __init__(self, rules: Iterable[Rule]) -> None:
+        self.by_peer: dict[Peer, list[Rule]] = {}
+        for rule in rules:
+            self.by_peer.setdefault(rule.peer, []).append(rule)
+        self.prefixes = sorted(peer for peer in self.by_peer if isinstance(peer, Prefix))
+        self.lengths = sorted({(prefix.version, prefix.length) for prefix in self.prefixes})
+
+    def of(self, peer: Peer, service: Service) -> tuple[Cause, ...]:
+        """Return the causes of all rules that permit a part of peer x service."""
+        wanted = ServiceSet.of(service)
+        found = {
+            cause
+            for near in (self._near(peer) if isinstance(peer, Prefix) else [peer])
+            for rule in self.by_peer.get(near, ())
+            if rule.service == service or ServiceSet.of(rule.service) & wanted
+            for cause in rule.causes
+        }
+        return tuple(sorted(found))
+
+    def _near(self, prefix: Prefix) -> Iterator[Prefix]:
+        """Yield the prefixes that overlap `prefix`: those inside it, then those around it."""
+        for index in range(bisect_left(self.prefixes, prefix), len(self.prefixes)):
+            inner = self.prefixes[index]
+            if inner.version != prefix.version or inner.network > prefix.last:
+                break
+            yield inner
+        bits = BITS[prefix.version]
+        for version, length in self.lengths:
+            if version == prefix.version and length < prefix.length:
+                yield Prefix(version, prefix.network >> (bits - length) << (bits - length), length)
