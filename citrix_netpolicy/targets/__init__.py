@@ -1,0 +1,77 @@
+"""Targets: the spellings of a policy. A target is one module and one line in `TARGETS`.
+
+A target turns the part of a policy that lies in one network into a folder of files, and reads such a folder
+back. What the cloud of the network cannot hold raises TargetError; nothing is ever left out.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Final, Protocol
+
+from citrix_netpolicy.errors import InputError, Problem, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from citrix_netpolicy.policy import Group, Policy
+
+__all__ = ["TARGETS", "Target", "read", "write"]
+
+# Each target, and the module that spells it for a cloud. Modules load when used: some of them cost a lot.
+TARGETS: Final[dict[str, dict[str, str]]] = {
+    "aws": {"aws": "aws"},
+    "terraform": {"aws": "terraform_aws"},
+}
+
+
+class Target(Protocol):
+    """What a module of this package offers."""
+
+    def write(self, policy: Policy) -> dict[str, str]:
+        """Return the files of a policy in one network: relative path to text."""
+
+    def read(self, files: Mapping[str, str]) -> tuple[Group, ...]:
+        """Return the groups that such files describe."""
+
+
+def write(policy: Policy, target: str, network: str | None = None) -> dict[str, str]:
+    """Return the files of `target` for one network: relative path with `/` to text.
+
+    `network` may be left out when the policy has one. Raises InputError when the target or the network is
+    not known, or the target does not speak of the network's cloud; TargetError when the cloud cannot hold
+    the policy.
+    """
+    name = _network(policy, network)
+    cloud = policy.networks[name].cloud
+    return _load(target, cloud, name).write(policy.in_network(name))
+
+
+def read(files: Mapping[str, str], target: str, cloud: str) -> tuple[Group, ...]:
+    """Return the groups that the files of `target` describe. Raises InputError when they are not its own."""
+    return _load(target, cloud, "").read(files)
+
+
+def _network(policy: Policy, network: str | None) -> str:
+    if network in policy.networks:
+        return network
+    if network is not None:
+        hint = nearest(network, policy.networks)
+        raise InputError(Problem(message=f"unknown network `{network}`", hint=hint))
+    if len(policy.networks) > 1:
+        hint = "one of " + ", ".join(f"`{name}`" for name in policy.networks)
+        raise InputError(Problem(message="the policy has several networks; name one", hint=hint))
+    return next(iter(policy.networks))
+
+
+def _load(target: str, cloud: str, network: str) -> Target:
+    if target not in TARGETS:
+        raise InputError(Problem(message=f"unknown target `{target}`", hint=nearest(target, TARGETS)))
+    if cloud not in TARGETS[target]:
+        fitting = [name for name, clouds in TARGETS.items() if cloud in clouds]
+        hint = f"targets for {cloud}: {', '.join(fitting) or 'none yet'}"
+        place = f"networks.{network}.cloud" if network else ""
+        message = f"target `{target}` does not speak of the cloud `{cloud}`"
+        raise InputError(Problem(message=message, path=place, hint=hint))
+    module: Target = import_module(f"citrix_netpolicy.targets.{TARGETS[target][cloud]}")
+    return module

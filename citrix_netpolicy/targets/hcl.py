@@ -1,0 +1,105 @@
+"""The syntax of HCL: values, aligned attributes, templates. It knows nothing of groups."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
+
+from citrix_netpolicy import markdown, resources
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from jinja2 import Environment
+
+__all__ = ["attributes", "literal", "name", "render", "unquoted"]
+
+_ESCAPES: Final = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+_UNESCAPES: Final = {escape[1]: plain for plain, escape in _ESCAPES.items()}
+_IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
+
+
+def literal(value: Any) -> str:
+    """Return a string, number, boolean, None or list of these as HCL that means exactly this value."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "true" if value else "false"
+        case int():
+            return str(value)
+        case str():
+            return f'"{_escaped(value)}"'
+        case list() | tuple():
+            return f"[{', '.join(literal(item) for item in value)}]"
+    raise TypeError(f"HCL has no literal for {type(value).__name__}")
+
+
+def _escaped(text: str) -> str:
+    plain = "".join(_ESCAPES.get(char, char if char.isprintable() else _numbered(char)) for char in text)
+    # `${` and `%{` begin a template; doubled, their first character is data.
+    return plain.replace("${", "$${").replace("%{", "%%{")
+
+
+def _numbered(char: str) -> str:
+    return f"\\u{ord(char):04x}" if ord(char) <= 0xFFFF else f"\\U{ord(char):08x}"
+
+
+def unquoted(text: str) -> str:
+    """Return the string that a quoted HCL literal means. Raises ValueError when `text` is none."""
+    if len(text) < 2 or text[0] != '"' or text[-1] != '"':
+        raise ValueError(f"`{text}` is no quoted text")
+
+    def meaning(match: re.Match[str]) -> str:
+        token = match[0]
+        if token in ("$${", "%%{"):
+            return token[1:]
+        if token in ("${", "%{"):
+            raise ValueError(f"`{text}` holds a template, not plain text")
+        if len(token) > 2:
+            return chr(int(token[2:], 16))
+        if token[1:] not in _UNESCAPES:
+            raise ValueError(f"`{text}` holds the unknown escape `{token}`")
+        return _UNESCAPES[token[1]]
+
+    return re.sub(r"\\u[0-9a-fA-F]{4}|\\U[0-9a-fA-F]{8}|\\.|\$\$\{|%%\{|\$\{|%\{", meaning, text[1:-1])
+
+
+def name(text: str) -> str:
+    """Return the name that an attribute or map key means, quoted or not. Raises ValueError for neither."""
+    return text if _IDENTIFIER.match(text) else unquoted(text)
+
+
+def attributes(values: Mapping[str, Any], indent: int) -> str:
+    """Return `key = value` lines, indented by `indent` spaces, with `=` aligned as `terraform fmt` does."""
+    names = [name if _IDENTIFIER.match(name) else literal(name) for name in values]
+    width = max(map(len, names), default=0)
+    lines = (
+        f"{name:<{width}} = {literal(value)}" for name, value in zip(names, values.values(), strict=True)
+    )
+    return "\n".join(" " * indent + line for line in lines)
+
+
+def render(template: str, **context: Any) -> str:
+    """Return the text of a template; values enter it through the filters `hcl`, `attributes` and `cell`."""
+    return _environment().get_template(template).render(**context)
+
+
+@cache
+def _environment() -> Environment:
+    from jinja2 import Environment, FunctionLoader, StrictUndefined  # noqa: PLC0415
+
+    def load(name: str) -> str:
+        return resources.templates().joinpath(*name.split("/")).read_text(encoding="utf-8")
+
+    environment = Environment(
+        loader=FunctionLoader(load),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # noqa: S701 - HCL and Markdown; every value passes a filter of its own
+    )
+    environment.filters |= {"hcl": literal, "attributes": attributes, "cell": markdown.cell}
+    return environment
