@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import citrix_netpolicy
+from citrix_netpolicy import catalog_report
 from citrix_netpolicy.allowlist import allowlist_files
 from citrix_netpolicy.catalog import load_catalog
 from citrix_netpolicy.compiler import compile_deployment
 from citrix_netpolicy.deployment import Deployment
-from citrix_netpolicy.errors import InputError, NetpolicyError, Problem, TargetError
+from citrix_netpolicy.errors import InputError, NetpolicyError, Problem, TargetError, nearest
+from citrix_netpolicy.net import LAST_PORT
 from citrix_netpolicy.output import differences, write_folder
 from citrix_netpolicy.report import problem_lines, summary_lines
 from citrix_netpolicy.schema import deployment_schema
@@ -22,7 +24,7 @@ from citrix_netpolicy.starter import STARTER
 from citrix_netpolicy.targets import TARGETS, write
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from citrix_netpolicy.policy import Policy
 
@@ -74,10 +76,69 @@ def _parser() -> argparse.ArgumentParser:
     schema = commands.add_parser("schema", help="print the JSON Schema of deployments, for editors")
     schema.set_defaults(run=_schema)
 
+    _add_catalog(commands.add_parser("catalog", help="look into the catalogue"))
+
     init = commands.add_parser("init", help="write a commented deployment to start from")
     init.add_argument("file", nargs="?", type=Path, default=Path("deployment.yaml"), metavar="FILE")
     init.set_defaults(run=_init)
     return parser
+
+
+def _add_catalog(parser: argparse.ArgumentParser) -> None:
+    commands = parser.add_subparsers(required=True, metavar="WHAT")
+
+    list_ = commands.add_parser("list", help="list entries")
+    list_.add_argument("--product", metavar="TEXT", help="of products with this in their name")
+    list_.add_argument("--role", metavar="ROLE", help="with this role at one of their ends")
+    list_.add_argument("--feature", metavar="FEATURE", help="that this feature switches")
+    list_.add_argument("--port", metavar="PORT", type=int, help="on this TCP or UDP port")
+    list_.set_defaults(run=_catalog_list)
+
+    show = commands.add_parser("show", help="tell all about one entry")
+    show.add_argument("id", metavar="ID")
+    show.set_defaults(run=lambda options: _print(_entry_lines(options.id)))
+
+    roles = commands.add_parser("roles", help="list the roles")
+    roles.set_defaults(run=lambda _: _print(catalog_report.role_lines(load_catalog())))
+
+    features = commands.add_parser("features", help="list the features and their defaults")
+    features.set_defaults(run=lambda _: _print(catalog_report.feature_lines(load_catalog())))
+
+    export = commands.add_parser("export", help="print the whole catalogue")
+    export.add_argument("--format", choices=sorted(catalog_report.EXPORTS), default="json")
+    export.set_defaults(run=_catalog_export)
+
+
+def _catalog_list(options: argparse.Namespace) -> Exit:
+    catalog = load_catalog()
+    for kind, word, known in (
+        ("role", options.role, catalog.roles),
+        ("feature", options.feature, catalog.features),
+    ):
+        if word is not None and word not in known:
+            raise InputError(Problem(message=f"unknown {kind} `{word}`", hint=nearest(word, known)))
+    if options.port is not None and not 1 <= options.port <= LAST_PORT:
+        raise InputError(Problem(message=f"port `{options.port}` is not between 1 and {LAST_PORT}"))
+    found = catalog_report.select(
+        catalog, product=options.product, role=options.role, feature=options.feature, port=options.port
+    )
+    return _print(catalog_report.entry_list(found))
+
+
+def _entry_lines(id_: str) -> Iterator[str]:
+    catalog = load_catalog()
+    return catalog_report.entry_lines(catalog, catalog.entry(id_))
+
+
+def _catalog_export(options: argparse.Namespace) -> Exit:
+    print(catalog_report.EXPORTS[options.format](load_catalog()), end="")
+    return Exit.DONE
+
+
+def _print(lines: Iterable[str]) -> Exit:
+    for line in lines:
+        print(line)
+    return Exit.DONE
 
 
 def _compile(options: argparse.Namespace) -> Exit:
