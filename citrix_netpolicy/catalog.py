@@ -14,9 +14,11 @@ from citrix_netpolicy.model import Model, ServiceSpec, listed, problems_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
 
     from citrix_netpolicy.document import Document
     from citrix_netpolicy.errors import DataPath
+    from citrix_netpolicy.net import ServiceSet
 
 __all__ = ["Catalog", "Citation", "Entry", "Feature", "Parameter", "Role", "SourceDocument", "load_catalog"]
 
@@ -58,6 +60,14 @@ class StandIn(Model):
     feature: str
 
 
+class Need(Model):
+    """What a role cannot work without, while a feature is on: one of some roles."""
+
+    one_of: Names
+    feature: str | None = None
+    why: str
+
+
 class Role(Model):
     """A kind of endpoint. A wildcard stands for its `members` and never for an address.
 
@@ -69,6 +79,7 @@ class Role(Model):
     kind: Literal["host", "outside", "name", "wildcard"]
     members: Names = ()
     stands_in_for: StandIn | None = None
+    needs: tuple[Need, ...] = ()
 
 
 class Feature(Model):
@@ -89,6 +100,10 @@ class Parameter(Model):
 
     description: str
     protocol: Literal["tcp", "udp"]
+
+    def services(self, ports: tuple[tuple[int, int], ...]) -> ServiceSet:
+        """Return what the parameter stands for when it is set to `ports`."""
+        return ServiceSpec(protocol=self.protocol, ports=ports).services()
 
 
 class Citation(Model):
@@ -173,7 +188,7 @@ class Catalog(Model):
 
     @classmethod
     def default(cls) -> Catalog:
-        """Return the catalogue shipped with the library. Read once per process."""
+        """Return the catalogue shipped with the library."""
         return load_catalog()
 
     def entry(self, id_: str) -> Entry:
@@ -196,14 +211,21 @@ class Catalog(Model):
 
 
 @cache
-def load_catalog() -> Catalog:
-    """Read and check the shipped catalogue. Raises InputError, with file and line, when it is unsound."""
-    files = sorted((file for file in resources.catalog().iterdir() if file.name.endswith(".yaml")), key=_name)
-    return compose_catalog([document.load(file, f"catalog/{file.name}") for file in files])
+def load_catalog(*files: Path) -> Catalog:
+    """Read and check the shipped catalogue together with `files` of the same format. Read once per process.
+
+    Raises InputError, with file and line, when a file cannot be read, is unsound, or uses an id or a word
+    that is taken.
+    """
+    return compose_catalog([*_shipped(), *(document.load(file) for file in files)])
 
 
-def _name(file: Any) -> str:
-    return str(file.name)
+@cache
+def _shipped() -> tuple[Document, ...]:
+    files = [file for file in resources.catalog().iterdir() if file.name.endswith(".yaml")]
+    return tuple(
+        document.load(file, f"catalog/{file.name}") for file in sorted(files, key=lambda file: file.name)
+    )
 
 
 def compose_catalog(documents: Iterable[Document]) -> Catalog:
@@ -313,21 +335,27 @@ class _Composition:
     def _check_vocabularies(self) -> None:
         for name, role in self.vocabularies["roles"].items():
             file, path = self.places[f"roles {name}"]
-            for member in role.members:
-                self._known(file, (*path, "members"), "roles", member)
-            if role.stands_in_for:
-                self._known(file, (*path, "stands-in-for"), "roles", role.stands_in_for.role)
-                self._known(file, (*path, "stands-in-for"), "features", role.stands_in_for.feature)
+            part = role.stands_in_for
+            roles = [*role.members, *([part.role] if part else [])]
+            roles += [other for need in role.needs for other in need.one_of]
+            features = [part.feature] if part else []
+            features += [need.feature for need in role.needs if need.feature]
+            self._all_known(file, path, roles, features)
             if (role.kind == "wildcard") != bool(role.members):
                 self._problem(file, path, "a wildcard has members, and only a wildcard has")
         for name, feature in self.vocabularies["features"].items():
             file, path = self.places[f"features {name}"]
-            for other in (*feature.requires, *feature.conflicts):
-                self._known(file, path, "features", other)
-            for role in feature.roles:
-                self._known(file, path, "roles", role)
+            self._all_known(file, path, feature.roles, (*feature.requires, *feature.conflicts))
             if name in _reachable(name, self.vocabularies["features"]):
                 self._problem(file, path, f"`{name}` requires itself")
+
+    def _all_known(
+        self, file: Document, path: DataPath, roles: Iterable[str], features: Iterable[str]
+    ) -> None:
+        for role in roles:
+            self._known(file, path, "roles", role)
+        for feature in features:
+            self._known(file, path, "features", feature)
 
     def _known(self, file: Document, path: DataPath, kind: str, name: str) -> None:
         if name not in self.vocabularies[kind]:

@@ -39,7 +39,7 @@ def summary_lines(policy: Policy, *, verbose: bool = False) -> Iterator[str]:
             yield f"warning: no tier or external has the role of: {roles} [{code}]"
             continue
         for finding in findings:
-            yield f"warning: {finding.message} [{code}]"
+            yield f"warning: {finding.message} (help: {finding.remedy}) [{code}]"
     yield f"{len(policy.unenforced)} entries not enforced" + (":" if verbose else _reasons(policy))
     if verbose:
         for item in policy.unenforced:

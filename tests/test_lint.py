@@ -1,0 +1,123 @@
+"""Lint: each check finds its fault, and is silent on a sound site."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from citrix_netpolicy import Deployment, compile_deployment
+from citrix_netpolicy.lint import CHECKS
+
+SOUND: dict[str, Any] = {
+    "name": "site",
+    "cloud": "aws",
+    "tiers": {
+        "netscaler-vip": ["10.0.0.0/28"],
+        "netscaler-mgmt": ["10.0.0.16/28"],
+        "netscaler-snip": ["10.0.0.32/28"],
+        "storefront": ["10.0.1.0/28"],
+        "ddc": ["10.0.2.0/28"],
+        "vda": ["10.0.3.0/24"],
+        "sql": ["10.0.4.0/28"],
+    },
+    "external": {"user-device": ["0.0.0.0/0"], "admin-workstation": ["10.9.0.0/24"]},
+}
+
+
+def findings(**changes: Any) -> dict[str, list[str]]:
+    """The subjects of the findings of a site, by code; what every site lacks is left out."""
+    policy = compile_deployment(Deployment(**{**SOUND, **changes}))
+    found: dict[str, list[str]] = {}
+    for finding in policy.findings:
+        assert finding.message
+        assert finding.remedy
+        found.setdefault(finding.code, []).append(finding.subject)
+    found.pop("role-without-subnet", None)
+    return found
+
+
+def without(*tiers: str) -> dict[str, Any]:
+    return {name: subnets for name, subnets in SOUND["tiers"].items() if name not in tiers}
+
+
+def test_a_sound_site_has_no_findings() -> None:
+    assert findings() == {}
+
+
+@pytest.mark.parametrize(
+    ("absent", "roles"),
+    [
+        ("ddc", ["netscaler-vip", "storefront", "vda"]),
+        ("netscaler-snip", ["netscaler-vip"]),
+        ("sql", ["ddc"]),
+    ],
+)
+def test_roles_that_cannot_work_together(absent: str, roles: list[str]) -> None:
+    assert sorted(findings(tiers=without(absent))["role-cannot-work"]) == roles
+
+
+def test_provisioning_needs_a_database_and_targets() -> None:
+    tiers = {**without("sql", "ddc", "vda", "storefront"), "pvs": ["10.0.5.0/28"]}
+    assert findings(tiers=tiers)["role-cannot-work"].count("pvs") == 2
+
+
+def test_a_cloud_connector_takes_the_place_of_a_controller() -> None:
+    tiers = {**without("ddc", "sql"), "cloud-connector": ["10.0.2.0/28"]}
+    assert "role-cannot-work" not in findings(tiers=tiers)
+
+
+def test_management_beside_the_gateway_is_open_to_the_world() -> None:
+    roles = ["netscaler-vip", "netscaler-mgmt", "netscaler-snip"]
+    tiers = {**without(*roles), "dmz": {"roles": roles, "subnets": ["10.0.0.0/26"]}}
+    assert findings(tiers=tiers)["open-to-the-world"] == ["dmz"]
+
+
+def test_administrators_everywhere_are_found() -> None:
+    external = {**SOUND["external"], "admin-workstation": ["0.0.0.0/0"]}
+    assert set(findings(external=external)["open-to-the-world"]) == {"netscaler-mgmt", "ddc"}
+
+
+def test_people_may_reach_the_gateway_from_everywhere_but_not_session_hosts() -> None:
+    assert set(findings(features={"direct-hdx": True})["open-to-the-world"]) == {"storefront", "vda"}
+
+
+def test_a_feature_that_changes_nothing() -> None:
+    found = findings(features={"html5": True, "tacacs-auth": True, "edt": True})
+    assert found == {"feature-without-effect": ["tacacs-auth"]}
+
+
+def test_a_parameter_that_changes_nothing() -> None:
+    found = findings(parameters={"xml-service-port": 8080, "pvs-soap-ports": "54400-54402"})
+    assert found == {"parameter-without-effect": ["pvs-soap-ports"]}
+
+
+def test_a_port_moved_to_where_another_service_listens() -> None:
+    policy = compile_deployment(Deployment(**{**SOUND, "parameters": {"xml-service-port": 9095}}))
+    (first, *_) = [finding for finding in policy.findings if finding.code == "port-taken"]
+    assert first.message == (
+        "`xml-service-port` moves `gateway-sta` to tcp 9095, "
+        "where `ddc-peer-orchestration` listens on tier `ddc`"
+    )
+    # IIS shares these between sites by name and path.
+    assert "port-taken" not in findings(parameters={"xml-service-port": 443})
+
+
+def test_a_tier_without_peers() -> None:
+    found = findings(tiers={**SOUND["tiers"], "netscaler-lom": ["10.0.9.0/28"]})
+    assert found == {"tier-without-peers": ["netscaler-lom"]}
+
+
+def test_egress_for_names_is_found_with_what_it_is_for() -> None:
+    tiers = {**without("ddc", "sql"), "vda": {"subnets": ["10.0.3.0/24"], "egress-to-names": "open"}}
+    tiers["cloud-connector"] = ["10.0.2.0/28"]
+    features = {"rendezvous": True, "gateway-service": True}
+    policy = compile_deployment(Deployment(**{**SOUND, "tiers": tiers, "features": features}))
+    messages = [finding.message for finding in policy.findings if finding.code == "egress-to-any-address"]
+    assert messages
+    assert all(message.startswith("tier `vda` may open ") for message in messages)
+    assert any("*.nssvc.net" in message for message in messages)
+
+
+def test_each_check_is_listed_once() -> None:
+    assert len(set(CHECKS)) == len(CHECKS)
