@@ -202,6 +202,9 @@ class Deployment(Model):
     parameters: dict[str, PortRanges] = Field(default_factory=dict, description="ports the site has moved")
     flows: dict[Word, CustomFlow] = Field(default_factory=dict, description="connections of the site's own")
     exclude: tuple[Exclusion, ...] = Field(default=(), description="entries the site does without")
+    catalogs: tuple[str, ...] = Field(
+        default=(), description="catalogue files of the site's own, relative to this file"
+    )
     peers: Literal["group", "cidr"] | None = Field(
         default=None,
         description="how a rule names a tier of its network: by group (default in AWS) or by prefix",
@@ -255,6 +258,11 @@ class Deployment(Model):
     def ends(self) -> dict[str, Tier | External]:
         """Everything a flow may begin or end at, by name: the tiers, then the externals."""
         return {**self.tiers, **self.external}
+
+    def catalog_files(self) -> tuple[Path, ...]:
+        """Return the site's own catalogue files; their paths begin where this was loaded from."""
+        folder = Path(self._document.file).parent if self._document else Path()
+        return tuple(folder / name for name in self.catalogs)
 
     def opens_to_names(self, end: str) -> bool:
         """Tell whether a tier may open the ports of named destinations to any address."""

@@ -115,11 +115,15 @@ class Group:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Finding:
-    """Something a reviewer should look at: `code` names the check, `subject` the tier or role."""
+    """Something a reviewer should look at, and what to do about it.
+
+    `code` names the check, `subject` the tier, role or word that it found.
+    """
 
     code: str
     subject: str
     message: str
+    remedy: str
 
 
 @dataclass(frozen=True, slots=True)

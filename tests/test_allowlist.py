@@ -1,0 +1,82 @@
+"""Destinations known by name: listed for a firewall, opened only where the site says so."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from citrix_netpolicy import Deployment, Direction, Policy, compile_deployment
+from citrix_netpolicy.allowlist import JSON_FILE, TABLE_FILE, allowlist_files
+from citrix_netpolicy.net import Prefix
+
+SITE: dict[str, Any] = {
+    "name": "site",
+    "cloud": "aws",
+    "tiers": {"vda": ["10.0.0.0/24"], "cloud-connector": ["10.0.1.0/28"]},
+    "features": {"rendezvous": True, "gateway-service": True},
+}
+
+
+def policy(**changes: Any) -> Policy:
+    return compile_deployment(Deployment(**{**SITE, **changes}))
+
+
+def rows(found: Policy) -> list[dict[str, Any]]:
+    listed: list[dict[str, Any]] = json.loads(allowlist_files(found)[JSON_FILE])["destinations"]
+    return listed
+
+
+def to_any_address(found: Policy, tier: str) -> list[str]:
+    rules = found.group(tier).side(Direction.EGRESS)
+    return [str(r.service) for r in rules if isinstance(r.peer, Prefix) and r.peer.length == 0]
+
+
+def test_every_name_is_listed_with_port_source_and_citation() -> None:
+    listed = [row for row in rows(policy()) if row["source"] == "vda" and row["name"] == "*.nssvc.net"]
+    told = [(row["protocol"], row["ports"], row["roles"], row["entry"]) for row in listed]
+    assert told == [
+        ("tcp", [443, 443], ["vda"], "rendezvous-tcp"),
+        ("udp", [443, 443], ["vda"], "rendezvous-edt"),
+    ]
+    assert all(any("L69" in c or "L79" in c for c in row["citations"]) for row in listed)
+    assert all(row["purpose"] for row in listed)
+
+
+def test_no_address_is_opened_for_a_name_without_consent() -> None:
+    assert to_any_address(policy(), "vda") == []
+    assert to_any_address(policy(), "cloud-connector") == []
+    reasons = {item.entry: item.reason for item in policy().unenforced}
+    assert reasons["rendezvous-tcp"].startswith("name: ")
+
+
+def test_consent_opens_the_ports_of_that_tier_only() -> None:
+    tiers = {**SITE["tiers"], "vda": {"subnets": ["10.0.0.0/24"], "egress-to-names": "open"}}
+    found = policy(tiers=tiers)
+    assert to_any_address(found, "vda") == ["tcp 443", "tcp 443", "udp 443", "udp 443"]
+    assert to_any_address(found, "cloud-connector") == []
+    assert "rendezvous-tcp" not in {item.entry for item in found.unenforced}
+    assert rows(found) == rows(policy())
+
+
+def test_a_feature_that_is_off_lists_nothing() -> None:
+    off = policy(features={"citrix-cloud": False})
+    assert rows(off) == []
+    assert "This site reaches no destination by name." in allowlist_files(off)[TABLE_FILE]
+
+
+def test_a_name_that_the_source_does_not_print_is_listed_as_unknown() -> None:
+    tiers = {"netscaler-mgmt": ["10.0.0.0/28"], "vda": ["10.0.1.0/24"]}
+    found = policy(tiers=tiers, features={"waf-signatures": True})
+    assert [(row["name"], row["entry"]) for row in rows(found)] == [(None, "adc-waf-signatures")]
+    assert "(not printed in the source)" in allowlist_files(found)[TABLE_FILE]
+
+
+def test_a_network_lists_its_own_tiers() -> None:
+    tiers = {
+        "vda": {"network": "a", "subnets": ["10.0.0.0/24"]},
+        "cloud-connector": {"network": "b", "subnets": ["10.1.0.0/28"]},
+    }
+    networks = {"a": {"cloud": "aws"}, "b": {"cloud": "aws"}}
+    found = policy(cloud=None, networks=networks, tiers=tiers)
+    assert {row["source"] for row in rows(found.in_network("a"))} == {"vda"}
+    assert {row["source"] for row in rows(found.in_network("b"))} == {"cloud-connector"}
