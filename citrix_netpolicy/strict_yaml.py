@@ -84,7 +84,7 @@ class _Composer:
         if event.tag is not None and event.tag != "!":
             raise self._refusal(f"the tag `{event.tag}` is not supported", event)
         if kind is yaml.ScalarEvent:
-            return _plain(event.value) if event.implicit[0] else event.value
+            return _plain(event.value) if event.implicit[0] and event.tag is None else event.value
         if len(path) == MAX_DEPTH:
             raise self._refusal(f"values are nested more than {MAX_DEPTH} deep", event)
         if kind is yaml.SequenceStartEvent:

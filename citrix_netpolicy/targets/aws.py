@@ -99,18 +99,22 @@ def security_groups(policy: Policy) -> list[SecurityGroup]:
             groups += _groups_of(policy, group)
         except TargetError as error:
             problems += error.problems
-    names: dict[str, SecurityGroup] = {}
-    for security_group in groups:
-        other = names.setdefault(security_group.name.lower(), security_group)
-        if other is not security_group:
-            message = f"tiers `{other.tier}` and `{security_group.tier}` would share the group name"
-            hint = "AWS does not tell upper from lower case in group names; rename one tier"
-            problems.append(
-                Problem(message=f"{message} `{other.name}`", path=f"tiers.{security_group.tier}", hint=hint)
-            )
+    problems += _clashes(groups)
     if problems:
         raise TargetError(problems)
     return groups
+
+
+def _clashes(groups: list[SecurityGroup]) -> Iterator[Problem]:
+    """Find tiers whose groups AWS, or a reference to them, could not tell apart."""
+    hint = "rename one tier; AWS does not tell upper from lower case in group names"
+    taken: dict[str, SecurityGroup] = {}
+    for group in groups:
+        for label in (f"name `{group.name.lower()}`", f"key `{group.key}`"):
+            other = taken.setdefault(label, group)
+            if other is not group:
+                message = f"tiers `{other.tier}` and `{group.tier}` would share the group {label}"
+                yield Problem(message=message, path=f"tiers.{group.tier}", hint=hint)
 
 
 def write(policy: Policy) -> dict[str, str]:
