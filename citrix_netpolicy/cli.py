@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from enum import IntEnum
 from pathlib import Path
@@ -44,14 +45,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         code: Exit = options.run(options)
+        sys.stdout.flush()
     except NetpolicyError as error:
         for line in problem_lines(error):
             print(line, file=sys.stderr)
         return Exit.BAD_INPUT
     except BrokenPipeError:
         # The reader of our output has gone; there is nobody left to tell.
-        sys.stderr.close()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.DONE
+    except OSError as error:
+        print(f"error: cannot write the output: {error.strerror}", file=sys.stderr)
+        return Exit.BAD_INPUT
     return code
 
 
@@ -185,5 +190,6 @@ def _init(options: argparse.Namespace) -> Exit:
         raise InputError(Problem(message=f"`{options.file}` is there already", hint=hint)) from None
     except OSError as error:
         raise InputError(Problem(message=f"cannot write `{options.file}`: {error.strerror}")) from None
-    print(f"wrote {options.file}; edit it, then: citrix-netpolicy compile {options.file}", file=sys.stderr)
+    command = f"citrix-netpolicy compile {options.file} --target terraform --out DIR"
+    print(f"wrote {options.file}; edit it, then: {command}", file=sys.stderr)
     return Exit.DONE

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     Field,
     PrivateAttr,
@@ -19,8 +20,8 @@ from pydantic import (
 )
 
 from citrix_netpolicy import document, net
-from citrix_netpolicy.errors import DataPath, InputError, Problem, nearest, show_path
-from citrix_netpolicy.model import Model, PortRanges, ServiceSpec, listed, problems_of
+from citrix_netpolicy.errors import DataPath, InputError, Problem, in_order, nearest, show_path
+from citrix_netpolicy.model import Model, PortRanges, ServiceSpec, listed, problems_of, shown, some
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,10 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["CustomFlow", "Deployment", "Exclusion", "External", "Network", "PrefixListId", "Quotas", "Tier"]
 
-_WORD: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9])?\Z")
-_GROUP_ID: Final = re.compile(r"([0-9]{12}/)?sg-[0-9a-f]{8,17}\Z")
-_PREFIX_LIST_ID: Final = re.compile(r"pl-[0-9a-f]{8,17}\Z")
-_SERVICE_TAG: Final = re.compile(r"[A-Z][A-Za-z0-9]*(\.[A-Za-z0-9]+)*\Z")
 
 Cloud = Literal["aws", "azure"]
 
@@ -41,26 +38,33 @@ def _prefix(value: Any) -> net.Prefix:
     if isinstance(value, net.Prefix):
         return value
     if isinstance(value, bool | int | float | dict | list) or value is None or value == "":
-        raise ValueError("a prefix such as 10.20.1.0/24 is expected here")
+        raise ValueError(f"a prefix such as 10.20.1.0/24 is expected here, not {shown(value)}")
     return net.Prefix.parse(str(value))
 
 
-def _word(value: Any) -> Any:
-    if isinstance(value, str) and not _WORD.match(value):
-        raise ValueError(f"`{value}` is no name: letters, digits, `.`, `_` and `-`, at most 64")
-    return value
+def _matching(pattern: str, what: str) -> tuple[BeforeValidator, WithJsonSchema]:
+    """Return the metadata of a text that matches `pattern` as a whole; `what` says so to people."""
+    expression = re.compile(pattern)
+
+    def check(value: Any) -> Any:
+        if isinstance(value, str) and not expression.fullmatch(value):
+            raise ValueError(f"{shown(value)} is no {what}")
+        return value
+
+    return BeforeValidator(check), WithJsonSchema({"type": "string", "pattern": f"^({pattern})$"})
 
 
 def _tier_name(value: Any) -> Any:
     # A tier's name goes into the names of cloud groups. What a cloud refuses there is its target's to say.
     if isinstance(value, str) and (not value.strip() or value != value.strip() or not value.isprintable()):
-        raise ValueError(f"`{value}` is no name: printable text without spaces around it")
+        raise ValueError(f"{shown(value)} is no name: printable text without spaces around it")
     return value
 
 
-def _text(value: Any) -> Any:
-    if isinstance(value, str) and not value.strip():
-        raise ValueError("a reason is needed here: reviewers read it")
+def _reason(value: Any) -> Any:
+    # A reason becomes part of rule descriptions, where clouds accept little more than ASCII letters.
+    if isinstance(value, str) and not re.search("[A-Za-z0-9]", value):
+        raise ValueError("a reason is needed here, in letters that clouds accept: reviewers read it")
     return value
 
 
@@ -69,12 +73,41 @@ Prefix = Annotated[
     BeforeValidator(_prefix),
     WithJsonSchema({"type": "string", "description": "an IPv4 or IPv6 prefix such as 10.20.1.0/24"}),
 ]
-Prefixes = Annotated[tuple[Prefix, ...], BeforeValidator(listed), Field(min_length=1)]
-Word = Annotated[str, BeforeValidator(_word)]
+Word = Annotated[
+    str,
+    *_matching(
+        "[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9])?", "name: letters, digits, `.`, `_` and `-`, at most 64"
+    ),
+]
 Name = Annotated[str, BeforeValidator(_tier_name)]
-Words = Annotated[tuple[Word, ...], BeforeValidator(listed)]
-Names = Annotated[tuple[Name, ...], BeforeValidator(listed), Field(min_length=1)]
-Reason = Annotated[str, BeforeValidator(_text)]
+GroupId = Annotated[
+    str,
+    *_matching(
+        "([0-9]{12}/)?sg-[0-9a-f]{8,17}", "security group id such as sg-0123456789abcdef0 or account/sg-..."
+    ),
+]
+ListId = Annotated[str, *_matching("pl-[0-9a-f]{8,17}", "prefix list id such as pl-0123456789abcdef0")]
+TagName = Annotated[
+    str, *_matching(r"[A-Z][A-Za-z0-9]*(\.[A-Za-z0-9]+)*", "service tag such as Storage.WestEurope")
+]
+# One item, or a list of some. Validators hide the bound from the schema, so it is told there again.
+_Prefixes = Prefix | Annotated[tuple[Prefix, ...], Field(min_length=1)]
+_Words = Word | Annotated[tuple[Word, ...], Field(min_length=1)]
+_Names = Name | Annotated[tuple[Name, ...], Field(min_length=1)]
+_Services = ServiceSpec | Annotated[tuple[ServiceSpec, ...], Field(min_length=1)]
+Prefixes = Annotated[
+    tuple[Prefix, ...], BeforeValidator(listed, json_schema_input_type=_Prefixes), AfterValidator(some)
+]
+Words = Annotated[
+    tuple[Word, ...], BeforeValidator(listed, json_schema_input_type=_Words), AfterValidator(some)
+]
+Names = Annotated[
+    tuple[Name, ...], BeforeValidator(listed, json_schema_input_type=_Names), AfterValidator(some)
+]
+Services = Annotated[
+    tuple[ServiceSpec, ...], BeforeValidator(listed, json_schema_input_type=_Services), AfterValidator(some)
+]
+Reason = Annotated[str, BeforeValidator(_reason)]
 
 
 class Network(Model):
@@ -86,7 +119,7 @@ class Network(Model):
 class Tier(Model):
     """Roles placed in subnets of one network. The tier gets a group."""
 
-    roles: Words = Field(min_length=1, description="the catalogue roles that these machines have")
+    roles: Words = Field(description="the catalogue roles that these machines have")
     subnets: Prefixes = Field(description="the subnets, or single addresses, that hold the machines")
     network: Word | None = Field(default=None, description="the network, when there are several")
     egress_to_names: Literal["listed", "open"] = Field(
@@ -99,24 +132,20 @@ class Tier(Model):
 class PrefixListId(Model):
     """A prefix list of AWS. It weighs its maximum on the quota, not what it holds today."""
 
-    id: str = Field(pattern=_PREFIX_LIST_ID.pattern.replace(r"\Z", "$"))
+    id: ListId
     max_entries: StrictInt = Field(ge=1, le=1000)
 
 
 class External(Model):
     """A peer outside: people, on-premises services. It gets no group, and is given in exactly one way."""
 
-    roles: Words = Field(min_length=1, description="the catalogue roles of this peer")
+    roles: Words = Field(description="the catalogue roles of this peer")
     addresses: Prefixes | None = Field(default=None, description="IPv4 and IPv6 prefixes")
     prefix_list: PrefixListId | None = Field(default=None, description="an AWS prefix list")
-    security_group: str | None = Field(
-        default=None,
-        pattern=_GROUP_ID.pattern.replace(r"\Z", "$"),
-        description="an existing AWS security group: sg-… or account/sg-…",
+    security_group: GroupId | None = Field(
+        default=None, description="an existing AWS security group: sg-... or account/sg-..."
     )
-    service_tag: str | None = Field(
-        default=None, pattern=_SERVICE_TAG.pattern.replace(r"\Z", "$"), description="an Azure service tag"
-    )
+    service_tag: TagName | None = Field(default=None, description="an Azure service tag")
     networks: Words = Field(default=(), description="only these networks speak with it; all when left out")
 
     @model_validator(mode="after")
@@ -135,7 +164,7 @@ class CustomFlow(Model):
 
     source: Names
     destination: Names
-    services: Annotated[tuple[ServiceSpec, ...], BeforeValidator(listed), Field(min_length=1)]
+    services: Services
     reason: Reason
 
     @model_validator(mode="after")
@@ -182,7 +211,7 @@ def _long_form(name: str, item: Any, key: str) -> Any:
     return {"roles": [name], **item} if isinstance(item, dict) else item
 
 
-class Deployment(Model):
+class Deployment(Model):  # noqa: PLW1641 - it holds maps, so it has no hash
     """A site: tiers, externals and choices. Build it in Python or `load` it from YAML.
 
     Raises InputError, naming every problem, when it does not make sense. Roles, features, parameters and
@@ -219,7 +248,7 @@ class Deployment(Model):
 
     _document: Document | None = PrivateAttr(default=None)
 
-    def __init__(self, **data: Any) -> None:
+    def __init__(self, /, **data: Any) -> None:
         try:
             super().__init__(**data)
         except ValidationError as error:
@@ -236,7 +265,9 @@ class Deployment(Model):
         """Make a deployment of a document that was read already. Raises InputError."""
         deployment = cls.__new__(cls)
         try:
-            cls.__pydantic_validator__.validate_python(source.data, self_instance=deployment)
+            cls.__pydantic_validator__.validate_python(
+                source.data, self_instance=deployment, by_alias=True, by_name=False
+            )
         except ValidationError as error:
             raise InputError(problems_of(cls, error, source)) from None
         deployment._document = source
@@ -250,9 +281,15 @@ class Deployment(Model):
 
     def located(self, problem: Problem) -> Problem:
         """Return `problem` with the line of its path, when this deployment was loaded from a file."""
-        if self._document is None or problem.mark is not None:
+        if self._document is None or problem.mark is not None or not problem.path:
             return problem
+        if problem.path == "networks.main.cloud" and "cloud" in self._document.data:
+            problem = replace(problem, path="cloud")
         return replace(problem, mark=self._document.mark_of(problem.path))
+
+    def __eq__(self, other: object) -> bool:
+        # Where a deployment was read from is no part of what it says.
+        return isinstance(other, Deployment) and self.__dict__ == other.__dict__
 
     @property
     def ends(self) -> dict[str, Tier | External]:
@@ -280,16 +317,16 @@ class Deployment(Model):
     @model_validator(mode="before")
     @classmethod
     def _one_network(cls, data: Any) -> Any:
-        if not isinstance(data, dict) or data.get("cloud") is None:
+        if not isinstance(data, dict) or data.get("cloud") not in get_args(Cloud):
             return data
         if data.get("networks"):
             raise ValueError("give either `cloud` or `networks`, not both")
-        return {**data, "networks": {"main": {"cloud": data["cloud"]}}}
+        return {**data, "cloud": None, "networks": {"main": {"cloud": data["cloud"]}}}
 
     def _check(self) -> None:
         problems = [*self._network_problems(), *self._name_problems(), *self._overlaps()]
         if problems:
-            raise InputError(problems)
+            raise InputError(in_order(problems))
 
     def _network_problems(self) -> Iterator[Problem]:
         if not self.networks:
@@ -329,10 +366,12 @@ class Deployment(Model):
             still_open: list[tuple[net.Prefix, str, int]] = []
             for item in sorted(placed):
                 still_open = [other for other in still_open if other[0].overlaps(item[0])]
+                place: DataPath = ("tiers", item[1], "subnets", item[2])
                 for prefix, other, _ in still_open:
-                    place: DataPath = ("tiers", item[1], "subnets", item[2])
                     if (prefix, other) == item[:2]:
                         yield self.problem(place, f"`{item[0]}` is listed twice")
-                    elif other != item[1]:
+                        break
+                    if other != item[1]:
                         yield self.problem(place, f"`{item[0]}` overlaps `{prefix}` of tier `{other}`")
+                        break
                 still_open.append(item)

@@ -53,8 +53,8 @@ def load(file: Traversable, name: str | None = None) -> Document:
     try:
         with file.open("rb") as stream:
             content = stream.read(MAX_BYTES + 1)
-    except OSError as error:
-        reason = error.strerror or str(error)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
         raise InputError(Problem(message=f"cannot read the file: {reason}", mark=Mark(name, 1, 1))) from None
     return parse(content, name)
 

@@ -23,6 +23,8 @@ __all__ = [
     "OutputError",
     "Problem",
     "TargetError",
+    "clean",
+    "in_order",
     "nearest",
     "show_path",
 ]
@@ -82,6 +84,19 @@ class OutputError(NetpolicyError):
     """The result could not be written; what was there before is untouched."""
 
 
+def clean(text: str, limit: int = 60) -> str:
+    """Return text as messages quote it: short, and without characters that a terminal would act on."""
+    plain = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+    return plain if len(plain) <= limit else plain[: limit - 3] + "..."
+
+
+def in_order(problems: Iterable[Problem]) -> list[Problem]:
+    """Return problems in the order of their places; those without a place keep theirs."""
+    return sorted(
+        problems, key=lambda problem: (problem.mark.line, problem.mark.column) if problem.mark else (0, 0)
+    )
+
+
 def nearest(word: str, valid: Iterable[str]) -> str:
     """Return a hint that names the valid word most like `word`, or all of them when they are few."""
     known = sorted(valid)
@@ -97,5 +112,6 @@ def show_path(path: DataPath) -> str:
     """Return a path as people write it: `tiers.ddc.subnets[0]`."""
     text = ""
     for step in path:
-        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
+        name = step if isinstance(step, int) else clean(step)
+        text += f"[{name}]" if isinstance(name, int) else f".{name}" if text else name
     return text

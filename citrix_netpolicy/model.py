@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self, Union, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictInt,
+    WithJsonSchema,
+    model_validator,
+)
 
 from citrix_netpolicy import net
-from citrix_netpolicy.errors import Problem, nearest, show_path
+from citrix_netpolicy.errors import Problem, clean, in_order, nearest, show_path
 from citrix_netpolicy.net import LAST_PORT, Protocol, ServiceSet
 
 if TYPE_CHECKING:
@@ -20,7 +30,7 @@ if TYPE_CHECKING:
     from citrix_netpolicy.document import Document
     from citrix_netpolicy.errors import DataPath
 
-__all__ = ["Model", "PortRange", "PortRanges", "ServiceSpec", "listed", "problems_of"]
+__all__ = ["Model", "PortRange", "PortRanges", "ServiceSpec", "listed", "problems_of", "shown", "some"]
 
 
 def _kebab(name: str) -> str:
@@ -36,21 +46,30 @@ class Model(BaseModel):
 
 
 def listed(value: Any) -> Any:
-    """Let one value stand for a list of one."""
-    return value if isinstance(value, list | tuple) else [value]
+    """Let one value stand for a list of one. A value may itself be a named tuple."""
+    return value if type(value) in (list, tuple) else [value]
+
+
+def some(value: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Refuse an empty list."""
+    if not value:
+        raise ValueError("at least one is needed here")
+    return value
+
+
+# Leading zeros are refused: some readers take `010` for ten, others for eight.
+_PORTS: Final = re.compile(r"(0|[1-9][0-9]{0,9})(?:-(0|[1-9][0-9]{0,9}))?\Z")
 
 
 def _port_range(value: Any) -> tuple[int, int]:
     """Read a port such as 443, or a range such as `6910-6930`."""
     first, last = value, value
-    if isinstance(value, str):
-        low, dash, high = value.partition("-")
-        if all(part.isascii() and part.isdigit() for part in ((low, high) if dash else (low,))):
-            first, last = int(low), int(high or low)
-    elif isinstance(value, tuple | list) and len(value) == 2:
+    if isinstance(value, str) and (match := _PORTS.match(value)):
+        first, last = int(match[1]), int(match[2] or match[1])
+    elif isinstance(value, tuple) and len(value) == 2:
         first, last = value
     if not all(isinstance(port, int) and not isinstance(port, bool) for port in (first, last)):
-        raise ValueError(f"`{value}` is no port such as 443 and no range such as 6910-6930")
+        raise ValueError(f"{shown(value)} is no port such as 443 and no range such as 6910-6930")
     service = net.ports(Protocol.TCP, first, last)
     return service.first, service.last
 
@@ -66,7 +85,10 @@ PortRange = Annotated[tuple[int, int], BeforeValidator(_port_range), WithJsonSch
 PortRanges = Annotated[
     tuple[PortRange, ...],
     BeforeValidator(listed),
-    WithJsonSchema({"anyOf": [*_PORT_SCHEMA["anyOf"], {"type": "array", "items": _PORT_SCHEMA}]}),
+    AfterValidator(some),
+    WithJsonSchema(
+        {"anyOf": [*_PORT_SCHEMA["anyOf"], {"type": "array", "items": _PORT_SCHEMA, "minItems": 1}]}
+    ),
 ]
 
 
@@ -75,8 +97,12 @@ class ServiceSpec(Model):
 
     protocol: Literal["tcp", "udp", "icmp", "icmpv6"] = Field(description="tcp, udp, icmp or icmpv6")
     ports: PortRanges = Field(default=(), description="TCP or UDP ports and ranges, such as [443, 6910-6930]")
-    type_: int | None = Field(default=None, ge=0, le=255, description="ICMP type; all types when left out")
-    code: int | None = Field(default=None, ge=0, le=255, description="ICMP code; all codes when left out")
+    type_: StrictInt | None = Field(
+        default=None, ge=0, le=255, description="ICMP type; all types when left out"
+    )
+    code: StrictInt | None = Field(
+        default=None, ge=0, le=255, description="ICMP code; all codes when left out"
+    )
 
     @model_validator(mode="after")
     def _fitting(self) -> Self:
@@ -105,7 +131,7 @@ def problems_of(
 
     `base` is the path of what was validated inside `document`, which gives the places in the file.
     """
-    return [_problem(model, details, document, base) for details in error.errors()]
+    return in_order(_problem(model, details, document, base) for details in error.errors())
 
 
 def _problem(model: type[Model], error: ErrorDetails, document: Document | None, base: DataPath) -> Problem:
@@ -119,6 +145,7 @@ def _problem(model: type[Model], error: ErrorDetails, document: Document | None,
         message, hint = _TELL[error["type"]](error["input"], error.get("ctx", {}))
     else:
         message, hint = error["msg"][:1].lower() + error["msg"][1:], ""
+    path = tuple(step for step in path if step != "[key]")
     mark = document.mark(path) if document else None
     return Problem(message=message, path=show_path(path), mark=mark, hint=hint)
 
@@ -147,24 +174,26 @@ def _bare(annotation: Any) -> Any:
     return annotation
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """Return a value as messages quote it: short, and without characters that a terminal would act on."""
     if isinstance(value, dict):
         return "a map"
     if isinstance(value, list | tuple):
         return "a list"
     if value is None:
         return "nothing"
-    text = str(value).lower() if isinstance(value, bool) else str(value)
-    return f"`{text if len(text) <= 60 else text[:57] + '...'}`"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    return f"`{clean(str(value))}`"
 
 
 def _expected(what: str) -> Callable[[Any, Mapping[str, Any]], tuple[str, str]]:
-    return lambda value, _: (f"{what} is expected here, not {_shown(value)}", "")
+    return lambda value, _: (f"{what} is expected here, not {shown(value)}", "")
 
 
 def _choice(value: Any, context: Mapping[str, Any]) -> tuple[str, str]:
     valid = [word.strip(" '") for word in str(context["expected"]).replace(" or ", ",").split(",")]
-    return f"{_shown(value)} is not valid here", nearest(str(value), valid)
+    return f"{shown(value)} is not valid here", nearest(str(value), valid)
 
 
 _TELL: Final[dict[str, Callable[[Any, Mapping[str, Any]], tuple[str, str]]]] = {
@@ -179,6 +208,9 @@ _TELL: Final[dict[str, Callable[[Any, Mapping[str, Any]], tuple[str, str]]]] = {
     "int_from_float": _expected("a whole number"),
     "tuple_type": _expected("a list"),
     "list_type": _expected("a list"),
+    "too_short": lambda _, __: ("at least one is needed here", ""),
+    "greater_than_equal": lambda value, context: (f"{shown(value)} is less than {context['ge']}", ""),
+    "less_than_equal": lambda value, context: (f"{shown(value)} is more than {context['le']}", ""),
     "dict_type": _expected("a map"),
     "model_type": _expected("a map"),
     "model_attributes_type": _expected("a map"),

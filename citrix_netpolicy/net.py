@@ -30,6 +30,7 @@ __all__ = [
 
 LAST_PORT: Final = 65535
 BITS: Final = {4: 32, 6: 128}
+_LENGTHS: Final = frozenset(map(str, range(129)))
 
 
 class Protocol(StrEnum):
@@ -261,7 +262,7 @@ class Prefix(NamedTuple):
             raise ValueError(f"`{text}` has a zone, which no cloud rule can carry")
         if not slash:
             return cls(ip.version, int(ip), bits)
-        if not (length.isascii() and length.isdigit()) or str(int(length)) != length or int(length) > bits:
+        if length not in _LENGTHS or int(length) > bits:
             raise ValueError(f"`{text}` has no prefix length between 0 and {bits}")
         network = int(ip) >> (bits - int(length)) << (bits - int(length))
         if network != int(ip):

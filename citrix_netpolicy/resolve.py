@@ -7,7 +7,7 @@ from functools import cached_property
 from itertools import product
 from typing import TYPE_CHECKING
 
-from citrix_netpolicy.errors import InputError, Problem, nearest
+from citrix_netpolicy.errors import InputError, Problem, in_order, nearest
 from citrix_netpolicy.net import EMPTY, Protocol, ServiceSet
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class _Resolver:
     def resolution(self) -> Resolution:
         problems = list(_vocabulary_problems(self.deployment, self.catalog))
         if problems:
-            raise InputError(problems)
+            raise InputError(in_order(problems))
         excluded = {exclusion.entry: exclusion.reason for exclusion in self.deployment.exclude}
         for entry in self.catalog.entries:
             if entry.treatment not in ("enforce", "name"):
@@ -319,7 +319,12 @@ def _vocabulary_problems(deployment: Deployment, catalog: Catalog) -> Iterator[P
     for name, end in deployment.ends.items():
         place = "tiers" if name in deployment.tiers else "external"
         for index, role in enumerate(end.roles):
-            yield from unknown((place, name, "roles", index), "role", role, placeable)
+            path = (place, name, "roles", index)
+            if role in catalog.roles and role not in placeable:
+                hint = f"it stands for others; place one of {', '.join(catalog.members(role))}"
+                yield deployment.problem(path, f"the role `{role}` is nowhere by itself", hint)
+            else:
+                yield from unknown(path, "role", role, placeable)
     for name in deployment.features:
         yield from unknown(("features", name), "feature", name, catalog.features)
     for name in deployment.parameters:
@@ -345,9 +350,8 @@ def _feature_problems(deployment: Deployment, catalog: Catalog) -> Iterator[Prob
         for other in feature.requires:
             if not states[other]:
                 chosen = name if name in deployment.features else other
-                yield deployment.problem(
-                    ("features", chosen), f"feature `{name}` needs `{other}`, which is off"
-                )
+                message = f"feature `{name}` needs `{other}`, which is off"
+                yield deployment.problem(("features", chosen), message, f"turn it on: `{other}: true`")
         for other in feature.conflicts:
             if states[other] and frozenset((name, other)) not in told:
                 told.add(frozenset((name, other)))

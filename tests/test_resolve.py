@@ -262,7 +262,8 @@ def test_duplicates_lend_their_citations() -> None:
         ),
         (
             {"external": {"any": ["10.0.0.0/24"]}},
-            "external.any.roles[0]: unknown role `any`",
+            "external.any.roles[0]: the role `any` is nowhere by itself "
+            "(help: it stands for others; place one of web, app)",
         ),
         (
             {"features": {"fasst": True}},

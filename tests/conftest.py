@@ -1,0 +1,138 @@
+"""Fixtures that tests share. Those for real parts skip with a reason where the part is absent."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+import real
+from hypothesis import settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mypy_boto3_ec2 import EC2Client
+
+    from citrix_netpolicy import Policy
+
+# A busy machine is no bug.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
+
+
+@pytest.fixture(scope="session")
+def reference_policy() -> Policy:
+    """The policy of `examples/terraform/reference`: one AWS network, `main`."""
+    return real.compile_data(real.example("reference"))
+
+
+@pytest.fixture(scope="session")
+def two_networks_policy() -> Policy:
+    """The policy of `examples/terraform/two-networks`: the AWS networks `control` and `workload`."""
+    return real.compile_data(real.example("two-networks"))
+
+
+@pytest.fixture(scope="session")
+def terraform(tmp_path_factory: pytest.TempPathFactory) -> real.Terraform:
+    """Terraform with the real AWS provider. Nothing but a registry or a folder of plugins is contacted."""
+    binary = shutil.which("terraform")
+    if binary is None:
+        real.absent("there is no `terraform` on PATH")
+    folder = tmp_path_factory.mktemp("terraform")
+    config = folder / "terraform.rc"
+    config.write_text(real.cli_config(folder), encoding="utf-8")
+    ours = {
+        "TF_CLI_CONFIG_FILE": str(config),
+        "TF_IN_AUTOMATION": "1",
+        "TF_CLI_ARGS": "-no-color",
+        "CHECKPOINT_DISABLE": "1",
+        "GOGC": "400",  # the provider spends a quarter of its time on collecting garbage
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "NO_PROXY": "127.0.0.1",
+    }
+    theirs = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "TF_"))}
+    initialized = folder / "initialized"
+    versions = """terraform {
+  required_providers {
+    aws = {
+      source = "hashicorp/aws"
+    }
+  }
+}
+
+variable "vpc_id" {}
+
+variable "tags" {}
+
+output "security_group_ids" {
+  value = {}
+}
+
+output "security_group_names" {
+  value = {}
+}
+"""
+    real.lay(initialized, {"main.tf": real.root_module(None, real.NO_VPC), "site/versions.tf": versions})
+    environment = {**theirs, **ours}
+    done = subprocess.run(
+        [binary, "init", "-input=false"],
+        cwd=initialized,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        real.absent(f"`terraform init` does not get the AWS provider: {' '.join(done.stderr.split())}")
+    return real.Terraform(binary, environment, initialized)
+
+
+@pytest.fixture(scope="session")
+def moto_server() -> Iterator[str]:
+    """The address of a moto server on loopback."""
+    try:
+        from moto.server import ThreadedMotoServer  # noqa: PLC0415 - may be absent
+    except ImportError as error:
+        real.absent(f"the moto server is absent: {error}")
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def ec2() -> Iterator[EC2Client]:
+    """A client for an EC2 that moto plays in this process; tests that share it use a VPC each."""
+    try:
+        from moto import mock_aws  # noqa: PLC0415 - may be absent
+    except ImportError as error:
+        real.absent(f"moto is absent: {error}")
+    with _no_aws_settings(), mock_aws():
+        yield real.ec2_client()
+
+
+@pytest.fixture(scope="module")
+def ec2_server(moto_server: str) -> Iterator[EC2Client]:
+    """A client for the EC2 of the moto server."""
+    with _no_aws_settings():
+        client = real.ec2_client(moto_server)
+        yield client
+        client.close()
+
+
+@contextmanager
+def _no_aws_settings() -> Iterator[None]:
+    """Hide the AWS settings of whoever runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("AWS_")]:
+            patch.delenv(name)
+        patch.setenv("AWS_CONFIG_FILE", os.devnull)
+        patch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+        yield

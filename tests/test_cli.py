@@ -1,0 +1,405 @@
+"""The command: what it writes, what it prints where, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import citrix_netpolicy
+from citrix_netpolicy import Deployment, cli, compile_deployment, write
+from citrix_netpolicy.allowlist import allowlist_files
+from citrix_netpolicy.output import MANIFEST
+
+if TYPE_CHECKING:
+    from citrix_netpolicy import Policy
+
+ROOT = Path(__file__).parent.parent
+TARGETS = ("aws", "terraform")
+ONE = """\
+name: site
+cloud: aws
+tiers:
+  ddc: [10.0.1.0/28]
+  vda: [10.0.2.0/24]
+  storefront: [10.0.3.0/28]
+external:
+  admin-workstation: [10.99.0.0/25, 10.99.0.128/25]
+"""
+TWO = """\
+name: site
+networks: {east: {cloud: aws}, west: {cloud: aws}}
+tiers:
+  ddc: {network: east, subnets: [10.0.1.0/28]}
+  vda: {network: west, subnets: [10.0.2.0/24]}
+"""
+FINDINGS = """\
+name: site
+cloud: aws
+tiers:
+  netscaler-mgmt: [10.0.1.0/28]
+  vda: [10.0.2.0/24]
+  sql: [10.0.3.0/28]
+external:
+  admin-workstation: [0.0.0.0/0]
+"""
+
+
+@pytest.fixture
+def one(tmp_path: Path) -> Path:
+    return _file(tmp_path, ONE)
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> Path:
+    return _file(tmp_path, TWO)
+
+
+def _file(folder: Path, text: str) -> Path:
+    path = folder / "site.yaml"
+    path.write_text(text)
+    return path
+
+
+def _policy(file: Path) -> Policy:
+    return compile_deployment(Deployment.load(file))
+
+
+def _expected(policy: Policy, target: str, network: str | None = None) -> dict[str, str]:
+    """Return the files of one network."""
+    part = policy.in_network(network or next(iter(policy.networks)))
+    return {**write(policy, target, network), **allowlist_files(part)}
+
+
+def _written(folder: Path) -> dict[str, str]:
+    found = {
+        path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8")
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+    manifest = json.loads(found.pop(MANIFEST))
+    assert manifest["files"] == sorted(found)
+    return found
+
+
+def _compile(file: Path, out: Path, *more: str, target: str = "terraform") -> int:
+    return cli.main(["compile", str(file), "--target", target, "--out", str(out), *more])
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_compile_writes_what_the_library_returns(target: str, one: Path, tmp_path: Path) -> None:
+    assert _compile(one, tmp_path / "out", target=target) == 0
+    assert _written(tmp_path / "out") == _expected(_policy(one), target)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_several_networks_get_a_folder_each(target: str, two: Path, tmp_path: Path) -> None:
+    assert _compile(two, tmp_path / "out", target=target) == 0
+    policy = _policy(two)
+    assert _written(tmp_path / "out") == {
+        f"{network}/{name}": text
+        for network in ("east", "west")
+        for name, text in _expected(policy, target, network).items()
+    }
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_one_network_of_several(target: str, two: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert _compile(two, out, "--network", "west", target=target) == 0
+    assert _written(out) == _expected(_policy(two), target, "west")
+    assert _compile(two, out, "--network", "east", target=target) == 0
+    assert _written(out) == _expected(_policy(two), target, "east")
+    assert _compile(two, out, target=target) == 0
+    assert {path.name for path in out.iterdir()} == {MANIFEST, "east", "west"}
+
+
+def test_the_network_of_one_may_be_named(one: Path, tmp_path: Path) -> None:
+    assert _compile(one, tmp_path / "a") == 0
+    assert _compile(one, tmp_path / "b", "--network", "main") == 0
+    assert _written(tmp_path / "a") == _written(tmp_path / "b")
+
+
+def test_the_target_may_change(one: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert _compile(one, out, target="terraform") == 0
+    assert _compile(one, out, target="aws") == 0
+    assert _written(out) == _expected(_policy(one), "aws")
+    assert not (out / "tests").exists()
+
+
+def test_check(one: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    assert _compile(one, out, "--check") == 1
+    assert f"{out}: rules.tf: missing\n" in capsys.readouterr().err
+    assert not out.exists()
+
+    assert _compile(one, out) == 0
+    for path in (out, *out.rglob("*")):
+        os.utime(path, (1, 1))
+    capsys.readouterr()
+    assert _compile(one, out, "--check") == 0
+    assert capsys.readouterr() == ("", "")
+
+    (out / "main.tf").write_text("changed by hand")
+    (out / "rules.tf").unlink()
+    (out / "mine.tf").write_text("mine")
+    assert _compile(one, out, "--check") == 1
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err == f"{out}: main.tf: out of date\n{out}: rules.tf: missing\n"
+    assert (out / "main.tf").read_text() == "changed by hand"
+    assert not (out / "rules.tf").exists()
+
+    assert _compile(one, out) == 0
+    assert _compile(one, out, "--check") == 0
+
+
+def test_check_sees_a_changed_deployment(
+    one: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert _compile(one, out) == 0
+    one.write_text(ONE + "parameters: {xml-service-port: 8080}\n")
+    capsys.readouterr()
+    assert _compile(one, out, "--check") == 1
+    assert f"{out}: rules.tf: out of date\n" in capsys.readouterr().err
+
+
+def test_check_refuses_bad_input(tmp_path: Path) -> None:
+    assert _compile(tmp_path / "missing.yaml", tmp_path / "out", "--check") == 2
+    file = _file(tmp_path, ONE)
+    assert _compile(file, file, "--check") == 2
+
+
+def test_check_of_several_networks(two: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    assert _compile(two, out) == 0
+    assert _compile(two, out, "--check") == 0
+    (out / "east" / "rules.tf").unlink()
+    capsys.readouterr()
+    assert _compile(two, out, "--check") == 1
+    assert capsys.readouterr().err == f"{out}: east/rules.tf: missing\n"
+
+
+def test_a_foreign_file_stops_everything(
+    one: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "rules.tf").write_text("mine")
+    assert _compile(one, out) == 2
+    assert capsys.readouterr().err == (
+        f"error: `{out / 'rules.tf'}` is not a file of ours, so it stays "
+        "(help: name another folder, or move the file away)\n"
+    )
+    assert [path.name for path in out.iterdir()] == ["rules.tf"]
+
+
+def test_a_folder_that_cannot_be_written(one: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _compile(one, one / "out") == 2
+    assert re.match(r"error: cannot read `.*: Not a directory \(help: ", capsys.readouterr().err)
+
+
+def test_the_summary_is_on_stderr(one: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _compile(one, tmp_path / "out") == 0
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    policy = _policy(one)
+    assert policy.rule_count == policy.lower_bound < policy.naive_rules
+    lines = printed.err.splitlines()
+    assert lines[0] == (
+        f"site: 3 groups, {policy.rule_count} rules (the fewest possible); "
+        f"naive {policy.naive_rules}, lower bound {policy.lower_bound}"
+    )
+    counts = ", ".join(f"{group.tier} {len(group.rules)}" for group in policy.groups)
+    assert lines[1] == f"  network main: {counts}"
+    assert re.fullmatch(
+        rf"{len(policy.unenforced)} entries not enforced \(.*\); --verbose names them", lines[-1]
+    )
+    numbers = re.findall(r"[(,] ?([0-9]+) ", lines[-1])
+    assert sum(map(int, numbers)) == len(policy.unenforced)
+
+
+def test_verbose_names_every_entry(one: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _compile(one, tmp_path / "out", "--verbose") == 0
+    lines = capsys.readouterr().err.splitlines()
+    policy = _policy(one)
+    start = lines.index(f"{len(policy.unenforced)} entries not enforced:")
+    assert lines[start + 1 :] == [f"  {item.entry}: {item.reason}" for item in policy.unenforced]
+    assert all(item.reason for item in policy.unenforced)
+
+
+def test_findings_are_warnings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _compile(_file(tmp_path, FINDINGS), tmp_path / "out") == 0
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    warnings = [line for line in printed.err.splitlines() if line.startswith("warning: ")]
+    open_ports = [line for line in warnings if line.endswith("[open-to-the-world]")]
+    assert any("tier `netscaler-mgmt` opens tcp 22" in line and "0.0.0.0/0" in line for line in open_ports)
+    assert any("`sql`" in line and line.endswith("[tier-without-peers]") for line in warnings)
+    missing = "\n".join(line for line in warnings if line.endswith("[role-without-subnet]"))
+    assert re.search(r"\bddc\b", missing)
+
+
+def test_the_gateway_may_face_the_world(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = ONE.replace("  ddc:", "  netscaler-vip: [10.0.9.0/28]\n  ddc:")
+    text += '  user-device: [0.0.0.0/0, "::/0"]\n'
+    assert _compile(_file(tmp_path, text), tmp_path / "out") == 0
+    assert "open-to-the-world" not in capsys.readouterr().err
+
+
+def test_init_writes_what_compiles(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["init"]) == 0
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("wrote deployment.yaml; edit it")
+    assert _compile(Path("deployment.yaml"), tmp_path / "out") == 0
+    assert "tier-without-peers" not in capsys.readouterr().err
+
+
+def test_what_the_starter_offers_in_comments_works(tmp_path: Path) -> None:
+    path = tmp_path / "site.yaml"
+    assert cli.main(["init", str(path)]) == 0
+    offered = re.compile(
+        r"^(  )?# ((?:ntp|syslog|parameters|flows|exclude|egress|cidrs): ?.*|  .*|(?:flows):)$", re.MULTILINE
+    )
+    text = offered.sub(lambda match: (match[1] or "") + match[2], path.read_text())
+    head, _, rest = text.partition("# Names the site")
+    text = "# Names the site" + rest
+    assert head
+    path.write_text(text)
+    deployment = Deployment.load(path)
+    assert deployment.flows.keys() == {"monitoring"}
+    assert deployment.exclude
+    assert deployment.parameters
+    assert deployment.external["ntp"].prefix_list
+    assert deployment.external["syslog"].security_group
+    assert (deployment.egress, deployment.cidrs) == ("open", "stable")
+    assert _compile(path, tmp_path / "out") == 0
+
+
+def test_init_overwrites_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "site.yaml"
+    path.write_text("mine")
+    assert cli.main(["init", str(path)]) == 2
+    assert capsys.readouterr() == ("", f"error: `{path}` is there already (help: name another file)\n")
+    assert path.read_text() == "mine"
+    assert cli.main(["init", str(tmp_path / "a" / "b.yaml")]) == 2
+    assert capsys.readouterr().err == (
+        f"error: cannot write `{tmp_path / 'a' / 'b.yaml'}`: No such file or directory\n"
+    )
+    assert [found.name for found in tmp_path.iterdir()] == ["site.yaml"]
+
+
+def test_schema_is_json_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["schema"]) == 0
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    schema = json.loads(printed.out)
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert printed.out.isascii()
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["compile", "--help"]])
+def test_what_is_asked_for_is_on_stdout(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(arguments)
+    assert not caught.value.code
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    assert printed.out.strip()
+    if arguments == ["--version"]:
+        assert printed.out == f"{citrix_netpolicy.__version__}\n"
+
+
+def _run(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "citrix_netpolicy", *arguments]
+    settings: dict[str, object] = {"capture_output": True, "cwd": ROOT, **options}
+    if "stdout" in settings:
+        settings.pop("capture_output")
+        settings["stderr"] = subprocess.PIPE
+    return subprocess.run(command, text=True, check=False, **settings)  # type: ignore[call-overload, no-any-return]
+
+
+def test_the_module_runs(one: Path, tmp_path: Path) -> None:
+    done = _run("compile", str(one), "--target", "terraform", "--out", str(tmp_path / "out"))
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr.startswith("site: 3 groups, ")
+    assert _written(tmp_path / "out") == _expected(_policy(one), "terraform")
+    checked = _run("compile", str(one), "--target", "aws", "--out", str(tmp_path / "out"), "--check")
+    assert checked.returncode == 1
+    refused = _run("compile", str(tmp_path), "--target", "aws", "--out", str(tmp_path / "out"))
+    assert refused.returncode == 2
+    assert refused.stderr == f"error: {tmp_path}:1:1: cannot read the file: Is a directory\n"
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_a_reader_that_has_gone_is_no_error(stream: str, one: Path, tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as gone:
+        if stream == "stdout":
+            done = _run("schema", stdout=gone)
+            assert done.stderr == ""
+        else:
+            command = ["compile", str(one), "--target", "aws", "--out", str(tmp_path / "out"), "--verbose"]
+            done = subprocess.run(
+                [sys.executable, "-m", "citrix_netpolicy", *command],
+                stdout=subprocess.PIPE,
+                stderr=gone,
+                text=True,
+                check=False,
+                cwd=ROOT,
+            )
+            assert done.stdout == ""
+            assert (tmp_path / "out" / MANIFEST).exists()
+    assert done.returncode == 0
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_a_full_stdout_is_told() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = _run("schema", stdout=full)
+    assert "Traceback" not in done.stderr
+    assert done.returncode == 2
+
+
+def test_text_that_the_terminal_cannot_show_is_no_error(tmp_path: Path) -> None:
+    text = "name: site\ncloud: aws\ntiers:\n  b\u00fcro: {roles: [ddc], subnets: [10.0.1.0/28]}\n"
+    file = tmp_path / "site.yaml"
+    file.write_text(text, encoding="utf-8")
+    done = _run(
+        *("compile", str(file), "--target", "aws", "--out", str(tmp_path / "out")),
+        env={**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0", "LC_ALL": "C"},
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {file}:4:3: tiers.b\\xfcro: AWS refuses the group name")
+
+
+def test_the_order_of_the_file_changes_nothing(tmp_path: Path) -> None:
+    backwards = """\
+external:
+  admin-workstation: [10.99.0.128/25, 10.99.0.0/25]
+tiers:
+  storefront: [10.0.3.0/28]
+  vda: [10.0.2.0/24]
+  ddc: [10.0.1.0/28]
+cloud: aws
+name: site
+"""
+    for name, text in (("a", ONE), ("b", backwards)):
+        (tmp_path / f"{name}.yaml").write_text(text)
+        for target in TARGETS:
+            assert _compile(tmp_path / f"{name}.yaml", tmp_path / target / name, target=target) == 0
+    for target in TARGETS:
+        assert _written(tmp_path / target / "a") == _written(tmp_path / target / "b")
