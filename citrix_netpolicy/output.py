@@ -1,7 +1,7 @@
 """Write a folder of generated files: whole or not at all, and only what is ours.
 
 A list of the files in `.citrix-netpolicy.json` tells ours from foreign ones. New files are written beside the
-folder first, then renamed into it; when anything fails, everything is put back.
+old ones first, then renamed into their place; when anything fails, everything is put back.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
@@ -26,42 +26,45 @@ MANIFEST: Final = ".citrix-netpolicy.json"
 def differences(folder: Path, files: Mapping[str, str]) -> list[str]:
     """Return how `folder` differs from `files`, a line for each file; nothing when it is up to date.
 
-    Raises InputError when the list of our files cannot be read.
+    Raises InputError when the folder, or the list of our files in it, cannot be read.
     """
     wanted = _with_manifest(files)
     lines = []
-    for name in sorted(wanted.keys() | _ours(folder)):
-        path = folder / name
-        if name not in wanted:
-            lines += [f"{name}: no longer generated"] if path.exists() else []
-        elif not path.exists():
-            lines.append(f"{name}: missing")
-        elif not path.is_file() or path.read_bytes() != wanted[name].encode():
-            lines.append(f"{name}: out of date")
+    with _told(InputError, f"cannot read `{folder}`"):
+        for name in sorted(wanted.keys() | _ours(folder)):
+            path = folder / name
+            if name not in wanted:
+                # A folder under the name of a file of ours is somebody else's.
+                lines += [f"{name}: no longer generated"] if _is_there(path) and not path.is_dir() else []
+            elif not _is_there(path):
+                lines.append(f"{name}: missing")
+            elif not path.is_file() or path.read_bytes() != wanted[name].encode():
+                lines.append(f"{name}: out of date")
     return lines
 
 
 def write_folder(folder: Path, files: Mapping[str, str]) -> list[str]:
     """Make `folder` hold `files` and remove those of ours that are not among them; foreign files stay.
 
-    Returns the names of the files that changed. Raises InputError when a foreign file is in the way, and
+    Returns the names of the files that changed. Raises InputError when something foreign is in the way, and
     OutputError when the folder cannot be written; then it is as it was.
     """
     wanted = _with_manifest(files)
-    ours = _ours(folder)
-    _refuse_foreign(folder, wanted, ours)
+    with _told(InputError, f"cannot read `{folder}`"):
+        _refuse_foreign(folder, wanted, _ours(folder))
     changed = [line.partition(":")[0] for line in differences(folder, files)]
-    if not changed:
-        return []
-    with _told_as_output_error(folder):
-        existing = _existing_parent(folder)
-        with tempfile.TemporaryDirectory(prefix=".citrix-netpolicy-", dir=existing) as stage:
-            new, old = Path(stage, "new"), Path(stage, "old")
-            for name in changed:
-                if name in wanted:
-                    _write(new / name, wanted[name])
-            _swap(folder, new, old, changed)
-    _remove_empty_folders(folder, changed)
+    if changed:
+        with _told(OutputError, f"cannot write `{folder}`", "; nothing was changed"), _undone() as made:
+            _make_folder(folder.parent, made)
+            # Staging within the same file system makes each rename one step.
+            place = folder if folder.is_dir() else folder.parent
+            with tempfile.TemporaryDirectory(prefix=".citrix-netpolicy-", dir=place) as stage:
+                new, old = Path(stage, "new"), Path(stage, "old")
+                for name in changed:
+                    if name in wanted:
+                        _write(new / name, wanted[name])
+                _swap(folder, new, old, changed)
+        _remove_empty_folders(folder, changed)
     return changed
 
 
@@ -74,6 +77,11 @@ def _with_manifest(files: Mapping[str, str]) -> dict[str, str]:
     return {**files, MANIFEST: json.dumps(listed, indent=2) + "\n"}
 
 
+def _is_there(path: Path) -> bool:
+    # A link that leads nowhere is there as well, and not ours to replace.
+    return os.path.lexists(path)
+
+
 def _ours(folder: Path) -> set[str]:
     """Return the names that the list in `folder` claims, the list among them."""
     path = folder / MANIFEST
@@ -81,15 +89,12 @@ def _ours(folder: Path) -> set[str]:
         content = path.read_bytes()
     except FileNotFoundError:
         return set()
-    except OSError as error:
-        message = f"cannot read `{path}`: {error.strerror}"
-        raise InputError(Problem(message=message, hint="name a folder to write to")) from None
     try:
-        names = json.loads(content)["files"]
-        sound = all(isinstance(name, str) and _is_inside(name) for name in names)
-    except (KeyError, TypeError, ValueError):
-        sound = False
-    if not sound:
+        listed = json.loads(content)
+    except (ValueError, RecursionError):
+        listed = None
+    names = listed.get("files") if isinstance(listed, dict) else None
+    if not isinstance(names, list) or not all(isinstance(name, str) and _is_inside(name) for name in names):
         message = f"`{path}` is no list of generated files"
         raise InputError(Problem(message=message, hint="restore it, or remove it and the files"))
     return {*names, MANIFEST}
@@ -97,35 +102,26 @@ def _ours(folder: Path) -> set[str]:
 
 def _is_inside(name: str) -> bool:
     path = PurePosixPath(name)
-    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts
+    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts and "\0" not in name
 
 
 def _refuse_foreign(folder: Path, wanted: Mapping[str, str], ours: set[str]) -> None:
-    if folder.exists() and not folder.is_dir():
+    if _is_there(folder) and not folder.is_dir():
         raise InputError(Problem(message=f"`{folder}` is a file", hint="name a folder to write to"))
-    foreign = [
-        name for name in sorted(wanted) if name not in ours and _in_the_way(folder / name, wanted[name])
-    ]
+    foreign: dict[Path, str] = {}
+    for name in sorted(wanted):
+        path = folder / name
+        above = [parent for parent in path.parents if folder in parent.parents]
+        foreign |= {parent: "folder" for parent in above if _is_there(parent) and not parent.is_dir()}
+        is_same = path.is_file() and path.read_bytes() == wanted[name].encode()
+        if path.is_dir() or (_is_there(path) and name not in ours and not is_same):
+            foreign[path] = "file"
     if foreign:
         hint = "name another folder, or move the file away"
         raise InputError(
-            Problem(message=f"`{folder / name}` is not a file of ours, so it stays", hint=hint)
-            for name in foreign
+            Problem(message=f"`{path}` is not a {kind} of ours, so it stays", hint=hint)
+            for path, kind in foreign.items()
         )
-
-
-def _in_the_way(path: Path, text: str) -> bool:
-    if path.is_dir():
-        return True
-    return path.exists() and path.read_bytes() != text.encode()
-
-
-def _existing_parent(folder: Path) -> Path:
-    """Return the folder to stage in: on the same file system, so that a rename is one step."""
-    if folder.exists():
-        return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    return folder.parent
 
 
 def _write(path: Path, text: str) -> None:
@@ -136,43 +132,64 @@ def _write(path: Path, text: str) -> None:
         os.fsync(file.fileno())
 
 
+def _make_folder(path: Path, made: list[Path]) -> None:
+    """Make a folder and those above it, and note in `made` which of them are new."""
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    for folder in reversed(missing):
+        folder.mkdir()
+        made.append(folder)
+
+
+@contextmanager
+def _undone() -> Iterator[list[Path]]:
+    """Give a list for folders that are made on the way; when the way ends early, remove them again."""
+    made: list[Path] = []
+    try:
+        yield made
+    except BaseException:
+        for folder in reversed(made):
+            with suppress(OSError):
+                folder.rmdir()
+        raise
+
+
 def _swap(folder: Path, new: Path, old: Path, names: list[str]) -> None:
-    """Move the files of `new` into `folder` and those in their way to `old`; on an error, move them back."""
+    """Move the files of `new` into `folder` and those in their way to `old`, or leave all as it was."""
     if not folder.exists():
         new.rename(folder)
         return
     moves: list[tuple[Path, Path]] = []
-
-    def move(source: Path, target: Path) -> None:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        source.rename(target)
-        moves.append((source, target))
-
-    try:
-        for name in names:
-            if (folder / name).exists():
-                move(folder / name, old / name)
-            if (new / name).exists():
-                move(new / name, folder / name)
-    except OSError:
-        for source, target in reversed(moves):
-            target.rename(source)
-        raise
+    with _undone() as made:
+        try:
+            for name in names:
+                for source, target in ((folder / name, old / name), (new / name, folder / name)):
+                    if _is_there(source):
+                        _make_folder(target.parent, made)
+                        moves.append((source, target))
+                        source.rename(target)
+        # Whatever ends this early, an interrupt too, must not leave half of the files.
+        except BaseException:
+            for source, target in reversed(moves):
+                if _is_there(target) and not _is_there(source):
+                    target.rename(source)
+            raise
 
 
 def _remove_empty_folders(folder: Path, names: list[str]) -> None:
     for name in names:
-        parent = (folder / name).parent
-        while parent != folder and parent.is_dir() and not any(parent.iterdir()):
-            parent.rmdir()
-            parent = parent.parent
+        for parent in (folder / name).parents:
+            # The rules are in place by now; an empty folder that stays is no reason to fail.
+            with suppress(OSError):
+                if folder in parent.parents and not any(parent.iterdir()):
+                    parent.rmdir()
 
 
 @contextmanager
-def _told_as_output_error(folder: Path) -> Iterator[None]:
+def _told(kind: type[InputError | OutputError], what: str, after: str = "") -> Iterator[None]:
+    """Tell an error of the operating system as one of ours: what failed, the reason, and what it means."""
     try:
         yield
     except OSError as error:
-        free = "" if error.errno is None else f": {os.strerror(error.errno)}"
-        message = f"cannot write `{folder}`{free}; nothing was changed"
-        raise OutputError(Problem(message=message)) from None
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        hint = "name a folder to write to" if isinstance(error, NotADirectoryError) else ""
+        raise kind(Problem(message=f"{what}: {reason}{after}", hint=hint)) from None

@@ -1,0 +1,473 @@
+"""Folders are written whole or not at all, and only what is ours is touched."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from citrix_netpolicy import InputError, OutputError, output
+from citrix_netpolicy.output import MANIFEST, differences, write_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+FILES = {"README.md": "read me\n", "main.tf": "main\n", "tests/module.hcl": "test\n"}
+
+
+def snapshot(folder: Path) -> dict[str, bytes | None]:
+    """Return every file and folder below `folder`, and what the files hold."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() if path.is_file() else None
+        for path in sorted(folder.rglob("*"))
+    }
+
+
+def only_files(folder: Path) -> dict[str, bytes]:
+    return {name: content for name, content in snapshot(folder).items() if content is not None}
+
+
+def text_of(caught: pytest.ExceptionInfo[Any]) -> str:
+    return str(caught.value)
+
+
+def test_a_folder_is_created(tmp_path: Path) -> None:
+    out = tmp_path / "a" / "b"
+    changed = write_folder(out, FILES)
+    assert sorted(changed) == sorted([*FILES, MANIFEST])
+    assert only_files(out).keys() == {*FILES, MANIFEST}
+    assert {name: (out / name).read_text() for name in FILES} == FILES
+    assert json.loads((out / MANIFEST).read_text())["files"] == sorted(FILES)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a"]
+    assert sorted(path.name for path in out.parent.iterdir()) == ["b"]
+
+
+def test_an_empty_folder_is_filled(tmp_path: Path) -> None:
+    write_folder(tmp_path, FILES)
+    assert only_files(tmp_path).keys() == {*FILES, MANIFEST}
+
+
+def test_modes_are_those_of_any_file(tmp_path: Path) -> None:
+    old = os.umask(0o022)
+    try:
+        write_folder(tmp_path / "out", FILES)
+    finally:
+        os.umask(old)
+    assert (tmp_path / "out").stat().st_mode & 0o777 == 0o755
+    assert (tmp_path / "out" / "main.tf").stat().st_mode & 0o777 == 0o644
+
+
+def test_the_second_time_changes_nothing(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    write_folder(out, FILES)
+    for path in (out, *out.rglob("*")):
+        os.utime(path, (1, 1))
+    assert write_folder(out, FILES) == []
+    assert differences(out, FILES) == []
+    assert {path.stat().st_mtime for path in (out, *out.rglob("*"))} == {1}
+
+
+def test_only_what_differs_is_written(tmp_path: Path) -> None:
+    write_folder(tmp_path, FILES)
+    for path in tmp_path.rglob("*"):
+        os.utime(path, (1, 1))
+    assert write_folder(tmp_path, FILES | {"main.tf": "new\n"}) == ["main.tf"]
+    assert (tmp_path / "main.tf").read_text() == "new\n"
+    assert (tmp_path / "README.md").stat().st_mtime == 1
+    assert (tmp_path / MANIFEST).stat().st_mtime == 1
+
+
+def test_what_is_no_longer_generated_goes_with_its_folders(tmp_path: Path) -> None:
+    write_folder(tmp_path, {**FILES, "a/b/c.tf": "c", "a/d.tf": "d", "kept/e.tf": "e"})
+    (tmp_path / "kept" / "mine.txt").write_text("mine")
+    changed = write_folder(tmp_path, {"main.tf": "main\n"})
+    assert sorted(changed) == sorted(
+        [MANIFEST, "README.md", "a/b/c.tf", "a/d.tf", "kept/e.tf", "tests/module.hcl"]
+    )
+    assert snapshot(tmp_path).keys() == {MANIFEST, "main.tf", "kept", "kept/mine.txt"}
+
+
+def test_foreign_files_stay(tmp_path: Path) -> None:
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "empty").mkdir()
+    for name in ("mine.tf", "tests/mine.hcl", ".terraform.lock.hcl"):
+        (tmp_path / name).write_text("mine")
+    before = snapshot(tmp_path)
+    write_folder(tmp_path, FILES)
+    write_folder(tmp_path, {})
+    assert snapshot(tmp_path) == before | {MANIFEST: (tmp_path / MANIFEST).read_bytes()}
+
+
+def test_a_file_of_ours_that_was_removed_by_hand_is_no_problem(tmp_path: Path) -> None:
+    write_folder(tmp_path, FILES)
+    (tmp_path / "main.tf").unlink()
+    shutil.rmtree(tmp_path / "tests")
+    assert differences(tmp_path, FILES) == ["main.tf: missing", "tests/module.hcl: missing"]
+    assert differences(tmp_path, {"README.md": "read me\n"}) == [f"{MANIFEST}: out of date"]
+    write_folder(tmp_path, FILES)
+    assert differences(tmp_path, FILES) == []
+
+
+def test_a_foreign_file_is_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "main.tf").write_text("mine")
+    (tmp_path / "README.md").mkdir()
+    before = snapshot(tmp_path)
+    with pytest.raises(InputError) as caught:
+        write_folder(tmp_path, FILES)
+    assert text_of(caught).splitlines() == [
+        f"`{tmp_path / name}` is not a file of ours, so it stays "
+        "(help: name another folder, or move the file away)"
+        for name in ("README.md", "main.tf")
+    ]
+    assert snapshot(tmp_path) == before
+
+
+def test_a_foreign_file_that_holds_the_same_becomes_ours(tmp_path: Path) -> None:
+    (tmp_path / "main.tf").write_text("main\n")
+    assert "main.tf" not in write_folder(tmp_path, FILES)
+    write_folder(tmp_path, {})
+    assert not (tmp_path / "main.tf").exists()
+
+
+def test_a_foreign_file_where_a_folder_is_needed_stays(tmp_path: Path) -> None:
+    (tmp_path / "tests").write_text("mine")
+    with pytest.raises(InputError, match=r"tests` is not a "):
+        write_folder(tmp_path, FILES)
+
+
+def test_a_foreign_file_where_a_folder_is_needed_stops_everything(tmp_path: Path) -> None:
+    (tmp_path / "tests").write_text("mine")
+    with pytest.raises((InputError, OutputError)):
+        write_folder(tmp_path, FILES)
+    assert snapshot(tmp_path) == {"tests": b"mine"}
+
+
+def test_a_foreign_link_is_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "main.tf").symlink_to("elsewhere")
+    with pytest.raises(InputError):
+        write_folder(tmp_path, FILES)
+    assert (tmp_path / "main.tf").is_symlink()
+
+
+def test_a_folder_in_the_list_stays(tmp_path: Path) -> None:
+    (tmp_path / MANIFEST).write_text('{"files": ["folder"]}')
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "mine").write_text("mine")
+    with contextlib.suppress(InputError):
+        write_folder(tmp_path, FILES)
+    assert (tmp_path / "folder" / "mine").exists()
+
+
+def test_differences_are_told_by_file(tmp_path: Path) -> None:
+    write_folder(tmp_path, FILES)
+    (tmp_path / "main.tf").write_text("changed by hand")
+    (tmp_path / "README.md").unlink()
+    (tmp_path / "README.md").mkdir()
+    (tmp_path / "mine").write_text("mine")
+    before = snapshot(tmp_path)
+    wanted = {"README.md": "read me\n", "main.tf": "main\n", "new/x.tf": "x"}
+    assert differences(tmp_path, wanted) == [
+        f"{MANIFEST}: out of date",
+        "README.md: out of date",
+        "main.tf: out of date",
+        "new/x.tf: missing",
+        "tests/module.hcl: no longer generated",
+    ]
+    assert snapshot(tmp_path) == before
+
+
+def test_differences_of_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    assert differences(tmp_path / "out", FILES) == [f"{name}: missing" for name in sorted([*FILES, MANIFEST])]
+    assert not any(tmp_path.iterdir())
+
+
+def test_line_ends_are_kept(tmp_path: Path) -> None:
+    write_folder(tmp_path, {"a": "one\ntwo\r\n", "b": "\u00e9\u4e2d"})
+    assert (tmp_path / "a").read_bytes() == b"one\ntwo\r\n"
+    assert (tmp_path / "b").read_bytes() == "\u00e9\u4e2d".encode()
+
+
+LISTS = [
+    '{"files": ["../victim"]}',
+    '{"files": ["a/../../victim"]}',
+    '{"files": ["/etc/passwd"]}',
+    '{"files": ["."]}',
+    '{"files": [""]}',
+    '{"files": [7]}',
+    '{"files": [["main.tf"]]}',
+    '{"files": null}',
+    '{"files": 7}',
+    '{"version": 1}',
+    "[]",
+    "null",
+    "",
+    "no JSON",
+]
+
+
+@pytest.mark.parametrize("content", LISTS)
+def test_a_list_that_reaches_outside_is_refused(content: str, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (tmp_path / "victim").write_text("mine")
+    (out / MANIFEST).write_text(content)
+    before = snapshot(tmp_path)
+    for use in (differences, write_folder):
+        with pytest.raises(InputError) as caught:
+            use(out, FILES)
+        assert text_of(caught) == (
+            f"`{out / MANIFEST}` is no list of generated files (help: restore it, or remove it and the files)"
+        )
+    assert snapshot(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param('{"files": "abc"}'),
+        pytest.param('{"files": {"main.tf": 1}}'),
+        pytest.param("[" * 100_000),
+    ],
+    ids=["text", "map", "deep"],
+)
+def test_a_list_of_another_form_is_refused(content: str, tmp_path: Path) -> None:
+    (tmp_path / MANIFEST).write_text(content)
+    with pytest.raises(InputError):
+        differences(tmp_path, FILES)
+
+
+def test_bytes_that_are_no_text_are_no_list(tmp_path: Path) -> None:
+    (tmp_path / MANIFEST).write_bytes(b"\xff\xfe")
+    with pytest.raises(InputError, match="no list of generated files"):
+        write_folder(tmp_path, FILES)
+
+
+def test_a_file_where_the_folder_should_be(tmp_path: Path) -> None:
+    file = tmp_path / "out"
+    file.write_text("mine")
+    for use in (differences, write_folder):
+        for out in (file, file / "below"):
+            with pytest.raises(InputError) as caught:
+                use(out, FILES)
+            said = f"cannot read `{out}`: Not a directory (help: name a folder to write to)"
+            assert text_of(caught) == said
+    assert snapshot(tmp_path) == {"out": b"mine"}
+
+
+def test_a_list_that_is_a_folder(tmp_path: Path) -> None:
+    (tmp_path / MANIFEST).mkdir()
+    with pytest.raises(InputError, match="cannot read"):
+        write_folder(tmp_path, FILES)
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="there is no /proc to be refused by")
+def test_a_folder_that_cannot_be_created() -> None:
+    with pytest.raises(OutputError, match=r"^cannot write `/proc/out`: .*; nothing was changed$"):
+        write_folder(Path("/proc/out"), FILES)
+
+
+# Every step of writing may fail; then the folder is what it was.
+
+OLD = {"README.md": "old\n", "main.tf": "old\n", "gone/a.tf": "a\n", "same.tf": "same\n"}
+NEW = {
+    "README.md": "new\n",
+    "main.tf": "new\n",
+    "same.tf": "same\n",
+    "tests/module.hcl": "t\n",
+    "x/y/z": "z\n",
+}
+STEPS: tuple[tuple[Any, str], ...] = ((Path, "rename"), (Path, "mkdir"), (os, "fsync"), (output, "_write"))
+
+
+class Interruption:
+    """Lets the `number`-th step raise."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, number: int, error: BaseException) -> None:
+        self.left = number
+        self.error = error
+        self.raised = False
+        for owner, name in STEPS:
+            monkeypatch.setattr(owner, name, self._failing(getattr(owner, name)))
+
+    def _failing(self, step: Callable[..., Any]) -> Callable[..., Any]:
+        def failing(*args: Any, **options: Any) -> Any:
+            self.left -= 1
+            if self.left:
+                return step(*args, **options)
+            self.raised = True
+            raise self.error
+
+        return failing
+
+
+def _prepared(folder: Path, kind: str) -> Path:
+    """Return a folder to write to: absent, empty, or with old files and foreign ones."""
+    out = folder / "parent" / "out"
+    out.parent.mkdir(parents=True)
+    if kind != "absent":
+        out.mkdir()
+    if kind == "old":
+        write_folder(out, OLD)
+        (out / "mine.txt").write_text("mine")
+    return out
+
+
+def _fail_at_every_step(tmp_path: Path, kind: str, error: BaseException) -> None:
+    """Let every step fail once, each in a folder of its own, and assert that no file changes."""
+    for number in range(1, 200):
+        folder = tmp_path / str(number)
+        out = _prepared(folder, kind)
+        before = snapshot(folder)
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            fault = Interruption(monkeypatch, number, error)
+            said = _said(out)
+        if not fault.raised:
+            assert differences(out, NEW) == []
+            assert number > 5, "hardly any step was found"
+            return
+        if isinstance(error, OSError):
+            assert said == f"cannot write `{out}`: No space left on device; nothing was changed"
+        assert snapshot(folder) == before, f"step {number}"
+        assert not list(folder.rglob(".citrix-netpolicy-*"))
+        assert write_folder(out, NEW), "the next time it is written"
+        assert differences(out, NEW) == []
+    raise AssertionError("there is no end of steps")
+
+
+def _said(out: Path) -> str:
+    """Write to `out` and return what is said when that fails."""
+    try:
+        write_folder(out, NEW)
+    except (OutputError, KeyboardInterrupt) as error:
+        return str(error)
+    return ""
+
+
+FULL = OSError(errno.ENOSPC, "full")
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spare the disk: a real fsync only takes time here."""
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+
+
+@pytest.mark.parametrize("kind", ["absent", "empty", "old"])
+def test_a_failure_at_any_step_leaves_every_file_as_it_was(tmp_path: Path, kind: str, quick: None) -> None:
+    _fail_at_every_step(tmp_path, kind, FULL)
+
+
+@pytest.mark.parametrize("kind", ["empty", "old"])
+def test_an_interruption_at_any_step_leaves_every_file_as_it_was(
+    tmp_path: Path, kind: str, quick: None
+) -> None:
+    _fail_at_every_step(tmp_path, kind, KeyboardInterrupt())
+
+
+def test_a_failure_leaves_no_parents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "fsync", _raise_full)
+    with pytest.raises(OutputError):
+        write_folder(tmp_path / "a" / "b" / "out", NEW)
+    assert snapshot(tmp_path) == {}
+
+
+def _raise_full(*_: object) -> None:
+    raise FULL
+
+
+@pytest.mark.parametrize("use", [differences, write_folder])
+def test_an_old_file_that_cannot_be_read(
+    tmp_path: Path, use: Callable[..., object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_folder(tmp_path, FILES)
+    read_bytes = Path.read_bytes
+
+    def refusing(path: Path) -> bytes:
+        if path.name == "main.tf":
+            raise PermissionError(errno.EACCES, "denied")
+        return read_bytes(path)
+
+    monkeypatch.setattr(Path, "read_bytes", refusing)
+    with pytest.raises((InputError, OutputError)):
+        use(tmp_path, FILES)
+
+
+def test_an_empty_folder_that_cannot_be_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_folder(tmp_path, FILES)
+    monkeypatch.setattr(Path, "rmdir", _raise_full)
+    write_folder(tmp_path, {"main.tf": "new\n"})
+    assert (tmp_path / "main.tf").read_text() == "new\n"
+
+
+# Real file systems that refuse, in a mount namespace of their own: nothing stays mounted.
+
+FULL_DISK = """\
+import sys
+from pathlib import Path
+from citrix_netpolicy import OutputError
+from citrix_netpolicy.output import differences, write_folder
+for name in ("there", "new"):
+    out = Path(sys.argv[1], name)
+    if name == "there":
+        write_folder(out, {"main.tf": "old"})
+    before = {str(path): path.is_file() and path.read_bytes() for path in Path(sys.argv[1]).rglob("*")}
+    try:
+        write_folder(out, {"main.tf": "x" * 40_000, "b.tf": "x" * 40_000})
+    except OutputError as error:
+        print(error)
+    after = {str(path): path.is_file() and path.read_bytes() for path in Path(sys.argv[1]).rglob("*")}
+    assert before == after, (before.keys(), after.keys())
+"""
+READ_ONLY = """\
+import sys
+from pathlib import Path
+from citrix_netpolicy import OutputError
+from citrix_netpolicy.output import write_folder
+try:
+    write_folder(Path(sys.argv[1], "new"), {"main.tf": "x"})
+except OutputError as error:
+    print(error)
+"""
+
+
+def _on_a_mount(folder: Path, options: str, code: str) -> str:
+    """Run `code` with a tmpfs mounted on `folder`, seen by no other process."""
+    unshare = shutil.which("unshare")
+    if unshare is None:
+        pytest.skip("there is no `unshare`")
+    mount = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+    probe = subprocess.run([unshare, "-m", *mount], capture_output=True, text=True, check=False)
+    if probe.returncode:
+        pytest.skip(f"this process may not mount: {probe.stderr.strip()}")
+    script = f'mount -t tmpfs -o {options} tmpfs "$1" && exec "$2" -c "$3" "$1"'
+    done = subprocess.run(
+        [unshare, "-m", "sh", "-c", script, "sh", str(folder), sys.executable, code],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(output.__file__).parent.parent,
+    )
+    assert done.stderr == ""
+    assert done.returncode == 0
+    return done.stdout
+
+
+def test_a_full_disk(tmp_path: Path) -> None:
+    said = _on_a_mount(tmp_path, "size=64k", FULL_DISK)
+    assert said.splitlines() == [
+        f"cannot write `{tmp_path / name}`: No space left on device; nothing was changed"
+        for name in ("there", "new")
+    ]
+
+
+def test_a_read_only_disk(tmp_path: Path) -> None:
+    said = _on_a_mount(tmp_path, "ro", READ_ONLY)
+    assert said == f"cannot write `{tmp_path / 'new'}`: Read-only file system; nothing was changed\n"
