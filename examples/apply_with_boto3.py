@@ -27,9 +27,11 @@ def apply(ec2: EC2Client, path: str, vpc_id: str) -> dict[str, str]:
     ids = {
         group.key: ec2.create_security_group(**group.create_request(vpc_id))["GroupId"] for group in groups
     }
+    (vpc,) = ec2.describe_vpcs(VpcIds=[vpc_id])["Vpcs"]
+    has_ipv6 = bool(vpc.get("Ipv6CidrBlockAssociationSet"))
     for group in groups:
         # AWS opens all egress of a new group; the policy says which egress there is.
-        ec2.revoke_security_group_egress(**group.revoke_default_egress_request(ids))
+        ec2.revoke_security_group_egress(**group.revoke_default_egress_request(ids, vpc_has_ipv6=has_ipv6))
         for authorize, request in (
             (ec2.authorize_security_group_ingress, group.ingress_request(ids)),
             (ec2.authorize_security_group_egress, group.egress_request(ids)),

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
-from citrix_netpolicy.errors import InputError, Problem, TargetError
+from citrix_netpolicy.errors import InputError, Problem, TargetError, clean, show_path
 from citrix_netpolicy.net import LAST_PORT, Prefix, Protocol, Service, icmp
 from citrix_netpolicy.policy import (
     Direction,
@@ -67,18 +67,30 @@ class SecurityGroup:
         return {"GroupName": self.name, "Description": self.description, "VpcId": vpc_id}
 
     def revoke_default_egress_request(
-        self, ids: Mapping[str, str]
+        self, ids: Mapping[str, str], *, vpc_has_ipv6: bool
     ) -> RevokeSecurityGroupEgressRequestTypeDef:
-        """Return the arguments of `revoke_security_group_egress` for the rule every new group starts with."""
+        """Return the arguments of `revoke_security_group_egress` for what every new group starts with.
+
+        A group in a VPC with IPv6 starts with open egress in both families. EC2 refuses to revoke a rule that
+        is not there, so it must be told.
+        """
         everything: IpPermissionTypeDef = {"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
+        if vpc_has_ipv6:
+            everything["Ipv6Ranges"] = [{"CidrIpv6": "::/0"}]
         return {"GroupId": ids[self.key], "IpPermissions": [everything]}
 
     def ingress_request(self, ids: Mapping[str, str]) -> AuthorizeSecurityGroupIngressRequestTypeDef:
-        """Return the arguments of `authorize_security_group_ingress`; `ids` maps keys to group ids."""
+        """Return the arguments of `authorize_security_group_ingress`; `ids` maps keys to group ids.
+
+        Without ingress rules the list of permissions is empty, and there is nothing to call.
+        """
         return {"GroupId": ids[self.key], "IpPermissions": self.permissions(Direction.INGRESS, ids)}
 
     def egress_request(self, ids: Mapping[str, str]) -> AuthorizeSecurityGroupEgressRequestTypeDef:
-        """Return the arguments of `authorize_security_group_egress`; `ids` maps keys to group ids."""
+        """Return the arguments of `authorize_security_group_egress`; `ids` maps keys to group ids.
+
+        Without egress rules the list of permissions is empty, and there is nothing to call.
+        """
         return {"GroupId": ids[self.key], "IpPermissions": self.permissions(Direction.EGRESS, ids)}
 
     def permissions(self, direction: Direction, ids: Mapping[str, str]) -> list[IpPermissionTypeDef]:
@@ -114,7 +126,7 @@ def _clashes(groups: list[SecurityGroup]) -> Iterator[Problem]:
             other = taken.setdefault(label, group)
             if other is not group:
                 message = f"tiers `{other.tier}` and `{group.tier}` would share the group {label}"
-                yield Problem(message=message, path=f"tiers.{group.tier}", hint=hint)
+                yield Problem(message=message, path=show_path(("tiers", group.tier)), hint=hint)
 
 
 def write(policy: Policy) -> dict[str, str]:
@@ -199,14 +211,16 @@ def _from_placeholder(pair: Mapping[str, Any]) -> GroupReference | ExistingGroup
 
 
 def _groups_of(policy: Policy, group: Group) -> Iterator[SecurityGroup]:
-    path = f"tiers.{group.tier}"
+    path = show_path(("tiers", group.tier))
     name = f"{policy.name}-{group.tier}"
     # Terraform appends 26 characters to a name prefix, and a further group of a tier needs its number.
     if not _GROUP_NAME.match(name) or name.lower().startswith("sg-") or len(name) > 220:
         hint = (
             "at most 220 ASCII letters, digits, spaces and ._-:/()#,@[]+=&;{}!$* that do not begin with sg-"
         )
-        raise TargetError(Problem(message=f"AWS refuses the group name `{name}`", path=path, hint=hint))
+        raise TargetError(
+            Problem(message=f"AWS refuses the group name `{clean(name)}`", path=path, hint=hint)
+        )
     for rule in group.rules:
         if isinstance(rule.peer, ServiceTag):
             message = f"AWS has no service tags, but tier `{group.tier}` has the peer `{rule.peer}`"
@@ -233,7 +247,8 @@ def _split(tier: str, rules: tuple[Rule, ...], quotas: Quotas) -> list[list[Rule
     """Spread the rules of one direction over as few groups as hold them, at most those of an interface.
 
     Each rule prefers the groups in an order of its own, drawn from what the rule says. So a new rule moves
-    no other one as long as the number of groups stays, and few of them when it grows.
+    no other one as long as the number of groups stays, and few of them when it grows. Only at the highest
+    number of groups, when a rule's first choice may be full, a new rule may push others to their next one.
     """
     for count in range(1, quotas.groups_per_interface + 1):
         parts = _parts(rules, count, quotas.rules_per_group, 1)
@@ -243,15 +258,23 @@ def _split(tier: str, rules: tuple[Rule, ...], quotas: Quotas) -> list[list[Rule
     parts = _parts(rules, quotas.groups_per_interface, quotas.rules_per_group, quotas.groups_per_interface)
     if parts is not None:
         return parts
+    heaviest = max(rules, key=lambda rule: max(_weight(rule)))
+    way = rules[0].direction
+    path = show_path(("tiers", tier))
+    if max(_weight(heaviest)) > quotas.rules_per_group:
+        message = (
+            f"`{heaviest.peer}` weighs {max(_weight(heaviest))} rules; a group holds {quotas.rules_per_group}"
+        )
+        hint = "raise `quotas` if the account's are higher, or give addresses"
+        raise TargetError(Problem(message=f"tier `{tier}`, {way}: {message}", path=path, hint=hint))
     needed = max(sum(_weight(rule)[family] for rule in rules) for family in (0, 1))
     capacity = quotas.rules_per_group * quotas.groups_per_interface
-    way = rules[0].direction
     message = (
         f"tier `{tier}` needs {needed} {way} rules; {quotas.groups_per_interface} groups of "
         f"{quotas.rules_per_group} rules hold {capacity}"
     )
     hint = "raise `quotas` if the account's are higher, use fewer prefixes, or split the tier"
-    raise TargetError(Problem(message=message, path=f"tiers.{tier}", hint=hint))
+    raise TargetError(Problem(message=message, path=path, hint=hint))
 
 
 def _parts(rules: Iterable[Rule], count: int, limit: int, choices: int) -> list[list[Rule]] | None:

@@ -22,7 +22,7 @@ def describe(causes: Iterable[Cause], limit: int) -> str:
 
     Purposes that do not fit are counted: `A; B; and 2 more`.
     """
-    purposes = list(dict.fromkeys(plain_text(cause.purpose) for cause in causes))
+    purposes = list(dict.fromkeys(filter(None, (plain_text(cause.purpose) for cause in causes))))
     for count in range(len(purposes), 0, -1):
         left = len(purposes) - count
         text = "; ".join([*purposes[:count], *([f"and {left} more"] if left else [])])

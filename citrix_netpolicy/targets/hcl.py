@@ -17,7 +17,9 @@ __all__ = ["attributes", "literal", "name", "render", "unquoted"]
 
 _ESCAPES: Final = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _UNESCAPES: Final = {escape[1]: plain for plain, escape in _ESCAPES.items()}
-_IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
+# Keys that could be read as something else are quoted: words of the language, and names that begin with `_`,
+# under which readers put notes of their own.
+_IDENTIFIER: Final = re.compile(r"(?!(?:for|if|in|null|true|false)\Z)[A-Za-z][A-Za-z0-9_-]*\Z")
 
 
 def literal(value: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from citrix_netpolicy.errors import InputError, Problem, TargetError
+from citrix_netpolicy.errors import InputError, Problem, TargetError, show_path
 from citrix_netpolicy.net import LAST_PORT, Prefix, Protocol, Service
 from citrix_netpolicy.policy import (
     Direction,
@@ -74,7 +74,7 @@ def _rule_maps(groups: list[aws.SecurityGroup], direction: Direction) -> dict[st
         if key in found:
             message = f"two rules would share the key `{key}`"
             hint = "a tier's name reads like a part of a rule; rename the tier"
-            raise TargetError(Problem(message=message, path=f"tiers.{group.tier}", hint=hint))
+            raise TargetError(Problem(message=message, path=show_path(("tiers", group.tier)), hint=hint))
         found[key] = {"group": group.key, **_attributes(rule)}
     return found
 
@@ -145,7 +145,9 @@ def read(files: Mapping[str, str]) -> tuple[Group, ...]:
 
     Raises InputError when `rules.tf` is missing, is no HCL, or holds what is not understood.
     """
-    import hcl2  # noqa: PLC0415 - a parser generator behind it, which only reading needs
+    # A parser generator stands behind this, which only reading needs.
+    import hcl2  # noqa: PLC0415
+    from lark.exceptions import LarkError  # noqa: PLC0415
 
     try:
         (body,) = hcl2.loads(files["rules.tf"])["locals"]
@@ -159,8 +161,9 @@ def read(files: Mapping[str, str]) -> tuple[Group, ...]:
                 rules[tiers[values.pop("group")]].append(_rule(direction, values))
     except KeyError as error:
         raise InputError(Problem(message=f"no module of ours: {error} is missing", path="rules.tf")) from None
-    except (TypeError, ValueError) as error:
-        raise InputError(Problem(message=f"no module of ours: {error}", path="rules.tf")) from None
+    except (LarkError, TypeError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(Problem(message=f"no module of ours: {reason}", path="rules.tf")) from None
     return tuple(
         Group(tier, network, tuple(sorted(found, key=rule_order))) for tier, found in sorted(rules.items())
     )

@@ -1,0 +1,455 @@
+"""Target `aws` against botocore's own model of EC2 and against EC2 as moto plays it."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections import Counter
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import real
+
+from citrix_netpolicy import Direction, Group, Policy, Rule, TargetError, traffic_of, write
+from citrix_netpolicy.deployment import Network, Quotas
+from citrix_netpolicy.net import Prefix, Protocol, Service, icmp, ports
+from citrix_netpolicy.policy import ExistingGroup, GroupReference, PrefixList, ServiceTag, rule_order
+from citrix_netpolicy.resolve import Cause
+from citrix_netpolicy.targets.aws import security_groups
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from mypy_boto3_ec2 import EC2Client
+
+    from citrix_netpolicy.policy import Peer
+    from citrix_netpolicy.targets.aws import SecurityGroup
+
+    Check = Callable[[str, Mapping[str, Any]], None]
+
+# EC2 API reference: names of groups and descriptions of groups and rules have up to 255 of these characters.
+# Some of the lists there lack `&`, so no description may hold one.
+ACCEPTED = re.compile(r"[a-zA-Z0-9 ._\-:/()#,@\[\]+=&;{}!$*]{1,255}")
+CAUSE = Cause("flow:test", "A flow of a test", ("a test",))
+HTTPS = ports(Protocol.TCP, 443)
+
+
+@pytest.fixture(params=["reference main", "two-networks control", "two-networks workload", "every kind"])
+def policy(request: pytest.FixtureRequest, reference_policy: Policy, two_networks_policy: Policy) -> Policy:
+    """The part of each example that lies in one network, and a policy with every kind of peer and service."""
+    if request.param == "every kind":
+        return every_kind()
+    example, network = request.param.split()
+    return {"reference": reference_policy, "two-networks": two_networks_policy}[example].in_network(network)
+
+
+@pytest.fixture(scope="module")
+def check() -> Check:
+    """Check that arguments fit an operation of EC2, as botocore describes it."""
+    try:
+        import botocore.session  # noqa: PLC0415 - may be absent
+        from botocore.validate import ParamValidator  # noqa: PLC0415
+    except ImportError as error:
+        real.absent(f"botocore is absent: {error}")
+    model = botocore.session.get_session().get_service_model("ec2")
+
+    def checked(operation: str, arguments: Mapping[str, Any]) -> None:
+        shape = model.operation_model(operation).input_shape
+        assert shape is not None
+        report = ParamValidator().validate(dict(arguments), shape)
+        assert not report.has_errors(), report.generate_report()
+        assert arguments.keys() <= shape.members.keys()
+
+    return checked
+
+
+def make_policy(
+    *groups: Group, name: str = "site", rules_per_group: int = 60, groups_per_interface: int = 5
+) -> Policy:
+    quotas = Quotas(rules_per_group=rules_per_group, groups_per_interface=groups_per_interface)
+    return Policy(name, {"main": Network(cloud="aws")}, quotas, tuple(sorted(groups, key=lambda g: g.tier)))
+
+
+def make_group(tier: str, rules: Iterable[Rule]) -> Group:
+    return Group(tier, "main", tuple(sorted(rules, key=rule_order)))
+
+
+def ingress(peer: Peer | str, service: Service = HTTPS) -> Rule:
+    return Rule(Direction.INGRESS, Prefix.parse(peer) if isinstance(peer, str) else peer, service, (CAUSE,))
+
+
+def every_kind() -> Policy:
+    """Every kind of peer and of service that AWS has, in both directions."""
+    services = {
+        4: [
+            ports(Protocol.TCP, 80),
+            ports(Protocol.UDP, 1, 65535),
+            icmp(Protocol.ICMP),
+            icmp(Protocol.ICMP, 3),
+            icmp(Protocol.ICMP, 3, 4),
+        ],
+        6: [Service(Protocol.TCP, 0, 65535), icmp(Protocol.ICMPV6, 128), icmp(Protocol.ICMPV6, 1, 0)],
+    }
+    nasty = Cause("flow:x", 'say "hi" \\ ${x} %{if}\n\ttab é -> `b` & ' + "long " * 80, ("a test",))
+    other: list[Peer] = [
+        GroupReference("a"),
+        GroupReference("b"),
+        PrefixList("pl-0a1b2c3d4e5f60718", 3),
+    ]
+    rules = [
+        Rule(direction, peer, service, (CAUSE, nasty))
+        for direction in Direction
+        for version, address in ((4, "192.0.2.0/24"), (4, "0.0.0.0/0"), (6, "2001:db8::/32"), (6, "::/0"))
+        for peer in (Prefix.parse(address),)
+        for service in services[version]
+    ]
+    rules += [
+        Rule(direction, peer, service, (nasty,))
+        for direction in Direction
+        for peer in other
+        for service in (HTTPS, icmp(Protocol.ICMP))
+    ]
+    rules.append(Rule(Direction.EGRESS, Prefix.parse("198.51.100.0/24"), Service(Protocol.ALL, 0, 65535)))
+    return make_policy(make_group("a", rules), make_group("b", []))
+
+
+def requests(
+    groups: Iterable[SecurityGroup], ids: Mapping[str, str]
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for group in groups:
+        yield "CreateSecurityGroup", group.create_request("vpc-0123456789abcdef0")
+        yield "RevokeSecurityGroupEgress", group.revoke_default_egress_request(ids, vpc_has_ipv6=True)
+        yield "AuthorizeSecurityGroupIngress", group.ingress_request(ids)
+        yield "AuthorizeSecurityGroupEgress", group.egress_request(ids)
+
+
+# Requests
+
+
+def test_every_request_fits_its_operation(policy: Policy, check: Check) -> None:
+    groups = security_groups(policy)
+    ids = {group.key: f"sg-{number:017x}" for number, group in enumerate(groups)}
+    for operation, arguments in requests(groups, ids):
+        check(operation, arguments)
+
+
+def test_the_check_of_requests_is_able_to_fail(check: Check) -> None:
+    with pytest.raises(AssertionError):
+        check("CreateSecurityGroup", {"GroupName": "a"})
+    with pytest.raises(AssertionError):
+        check("AuthorizeSecurityGroupIngress", {"IpPermissions": [{"CidrIp": "10.0.0.0/8"}]})
+
+
+def test_names_and_descriptions_are_what_aws_accepts(policy: Policy) -> None:
+    groups = security_groups(policy)
+    ids = {group.key: "sg-0" for group in groups}
+    for group in groups:
+        request = group.create_request("vpc-0")
+        assert ACCEPTED.fullmatch(request["GroupName"])
+        assert not request["GroupName"].lower().startswith("sg-")
+        descriptions = [request["Description"]]
+        for direction in Direction:
+            for permission in group.permissions(direction, ids):
+                (item,) = _items(permission)
+                descriptions.append(item["Description"])
+        for text in descriptions:
+            assert text == "" or ACCEPTED.fullmatch(text)
+            assert "&" not in text
+    names = [group.name.lower() for group in groups]
+    assert len(set(names)) == len(names)
+
+
+def test_every_permission_holds_one_rule_once(policy: Policy) -> None:
+    groups = security_groups(policy)
+    ids = {group.key: f"id of {group.key}" for group in groups}
+    for group in groups:
+        for direction in Direction:
+            permissions = group.permissions(direction, ids)
+            seen: list[tuple[Any, ...]] = []
+            for permission in permissions:
+                assert permission["IpProtocol"] in ("tcp", "udp", "icmp", "icmpv6", "-1")
+                # For all protocols AWS returns no ports, and wants none.
+                with_ports = permission["IpProtocol"] != "-1"
+                assert ("FromPort" in permission, "ToPort" in permission) == (with_ports, with_ports)
+                (item,) = _items(permission)
+                target = tuple((key, item[key]) for key in sorted(item) if key != "Description")
+                span = (permission.get("FromPort"), permission.get("ToPort"))
+                seen.append((permission["IpProtocol"], span, target))
+            assert len(set(seen)) == len(seen), "AWS refuses the same permission twice"
+
+
+def _items(permission: Mapping[str, Any]) -> list[dict[str, Any]]:
+    kinds = ("IpRanges", "Ipv6Ranges", "PrefixListIds", "UserIdGroupPairs")
+    return [item for kind in kinds for item in permission.get(kind, ())]
+
+
+def test_a_group_of_another_account_is_named_with_its_account(check: Check) -> None:
+    rules = [ingress(ExistingGroup("123456789012/sg-0f1e2d3c")), ingress(ExistingGroup("sg-12345678"))]
+    (group,) = security_groups(make_policy(make_group("a", rules)))
+    request = group.ingress_request({"a": "sg-a"})
+    check("AuthorizeSecurityGroupIngress", request)
+    pairs = [item for permission in request.get("IpPermissions", ()) for item in _items(permission)]
+    for pair in pairs:
+        del pair["Description"]
+    assert pairs == [{"GroupId": "sg-0f1e2d3c", "UserId": "123456789012"}, {"GroupId": "sg-12345678"}]
+
+
+# EC2 as moto plays it
+
+
+@pytest.mark.parametrize(
+    ("name", "network"), [("reference", "main"), ("two-networks", "control"), ("two-networks", "workload")]
+)
+@pytest.mark.parametrize("ipv6", [False, True], ids=["ipv4", "dual"])
+def test_an_example_read_back_from_ec2_permits_the_same(
+    name: str, network: str, ipv6: bool, ec2: EC2Client
+) -> None:
+    # A new group in a VPC with IPv6 starts with open egress in both families.
+    vpc = real.create_vpc(ec2, ipv6=ipv6)
+    data = real.example(name)
+    if name == "two-networks":
+        # moto refuses to name a group that it does not have.
+        data["external"]["domain-controller"] = {"security-group": existing_group(ec2, vpc)}
+    policy = real.compile_data(data).in_network(network)
+    ids = real.create_groups(ec2, security_groups(policy), vpc)
+    found = real.read_groups(ec2, {tier: [id_] for tier, id_ in ids.items()}, network)
+    assert traffic_of(found) == traffic_of(policy.groups)
+    assert sum(len(group.rules) for group in found) == policy.rule_count
+
+
+@pytest.mark.parametrize("rules_per_group", [5, 60])
+def test_every_kind_of_rule_read_back_from_ec2_permits_the_same(rules_per_group: int, ec2: EC2Client) -> None:
+    policy = every_kind()
+    policy = replace(policy, quotas=Quotas(rules_per_group=rules_per_group, groups_per_interface=16))
+    groups = security_groups(policy)
+    ids = real.create_groups(ec2, groups, real.create_vpc(ec2))
+    by_tier = {tier: [ids[group.key] for group in groups if group.tier == tier] for tier in ("a", "b")}
+    found = real.read_groups(ec2, by_tier, "main")
+    assert traffic_of(found) == traffic_of(policy.groups)
+    assert sum(len(group.rules) for group in found) == policy.rule_count
+
+
+def test_a_difference_in_ec2_is_seen(ec2: EC2Client) -> None:
+    policy = every_kind()
+    ids = real.create_groups(ec2, security_groups(policy), real.create_vpc(ec2))
+    ec2.authorize_security_group_ingress(
+        GroupId=ids["b"], IpProtocol="tcp", FromPort=1, ToPort=1, CidrIp="192.0.2.0/24"
+    )
+    found = real.read_groups(ec2, {tier: [id_] for tier, id_ in ids.items()}, "main")
+    assert traffic_of(found) != traffic_of(policy.groups)
+
+
+def existing_group(ec2: EC2Client, vpc: str) -> str:
+    return ec2.create_security_group(GroupName="directory", Description="not ours", VpcId=vpc)["GroupId"]
+
+
+# Quotas
+
+
+def hosts(count: int) -> list[Rule]:
+    return [ingress(f"192.0.{number // 250}.{number % 250}") for number in range(count)]
+
+
+def loads(group: SecurityGroup) -> dict[tuple[Direction, int], int]:
+    """Count a group's rules as the VPC user guide does: by direction and family, lists at their maximum."""
+    found: Counter[tuple[Direction, int]] = Counter()
+    for rule in group.rules:
+        peer = rule.peer
+        versions = [peer.version] if isinstance(peer, Prefix) else [4, 6]
+        for version in versions:
+            found[rule.direction, version] += peer.max_entries if isinstance(peer, PrefixList) else 1
+    return found
+
+
+@pytest.mark.parametrize(("count", "rules_per_group"), [(150, 60), (61, 60), (300, 60), (23, 5), (25, 5)])
+def test_a_tier_over_the_quota_gets_several_groups(count: int, rules_per_group: int) -> None:
+    rules = hosts(count)
+    policy = make_policy(make_group("a", rules), rules_per_group=rules_per_group)
+    groups = security_groups(policy)
+    assert 1 < len(groups) <= 5
+    assert all(max(loads(group).values(), default=0) <= rules_per_group for group in groups)
+    assert sorted((rule for group in groups for rule in group.rules), key=rule_order) == sorted(
+        rules, key=rule_order
+    )
+    assert [group.key for group in groups] == ["a", *(f"a/{n}" for n in range(2, len(groups) + 1))]
+    assert [group.name for group in groups] == [
+        "site-a",
+        *(f"site-a-{n}" for n in range(2, len(groups) + 1)),
+    ]
+
+
+def test_150_external_prefixes_of_a_deployment_are_split() -> None:
+    data = real.example("reference")
+    # Every second address, so that no two of them are one prefix.
+    data["external"]["admin-workstation"] = [f"10.99.{n // 100}.{2 * (n % 100)}" for n in range(150)]
+    data["quotas"] = {"rules-per-group": 100, "groups-per-interface": 10}
+    policy = real.compile_data(data)
+    groups = security_groups(policy)
+    assert {group.tier for group in groups if group.key != group.tier} >= {"adc-management", "ddc"}
+    assert all(max(loads(group).values(), default=0) <= 100 for group in groups)
+    assert Counter((group.tier, rule) for group in groups for rule in group.rules) == Counter(
+        (group.tier, rule) for group in policy.groups for rule in group.rules
+    )
+
+
+def mixed(chance: random.Random) -> list[Rule]:
+    rules = [
+        *hosts(400),
+        *(replace(rule, direction=Direction.EGRESS) for rule in hosts(60)),
+        *(ingress(f"2001:db8::{number:x}") for number in range(60)),
+        *(ingress(GroupReference(f"tier{number}")) for number in range(20)),
+        *(ingress(PrefixList(f"pl-{number:08x}", chance.randint(1, 15))) for number in range(4)),
+    ]
+    chance.shuffle(rules)
+    return rules
+
+
+def moves(rules: list[Rule], more: list[Rule], groups_per_interface: int) -> Iterator[tuple[int, int, int]]:
+    """Add rules one by one; yield how many groups there were, how many there are, how many rules moved."""
+
+    def placing() -> dict[Rule, str]:
+        group = make_group("a", rules)
+        policy = make_policy(group, rules_per_group=60, groups_per_interface=groups_per_interface)
+        return {rule: group.key for group in security_groups(policy) for rule in group.rules}
+
+    rules = list(rules)
+    before = placing()
+    for rule in more:
+        rules.append(rule)
+        after = placing()
+        assert after.keys() == {*before, rule}
+        moved = sum(after[old] != key for old, key in before.items())
+        yield len(set(before.values())), len(set(after.values())), moved
+        before = after
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_new_rule_moves_no_other_while_the_number_of_groups_stays(seed: int) -> None:
+    chance = random.Random(seed)
+    rules = mixed(chance)
+    start = chance.randint(1, 250)
+    for groups, now, moved in moves(rules[:start], rules[start : start + 15], 16):
+        assert now - groups in (0, 1)
+        assert moved == 0 or now > groups
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_new_rule_moves_hardly_any_other_when_the_last_group_fills(seed: int) -> None:
+    chance = random.Random(seed)
+    rules = hosts(300)
+    chance.shuffle(rules)
+    start = chance.randint(220, 285)
+    for groups, now, moved in moves(rules[:start], rules[start : start + 15], 5):
+        assert groups == now == 5
+        assert moved <= 5
+
+
+def test_more_rules_than_all_groups_hold_are_refused_with_the_numbers() -> None:
+    with pytest.raises(TargetError) as refusal:
+        security_groups(make_policy(make_group("web", hosts(301))))
+    text = str(refusal.value)
+    assert "tiers.web" in text
+    for number in ("301", "300", "60", "5"):
+        assert re.search(rf"\b{number}\b", text), text
+
+
+def test_families_and_directions_are_counted_apart() -> None:
+    families = [*hosts(10), *(ingress(f"2001:db8::{number:x}") for number in range(10))]
+    rules = [replace(rule, direction=direction) for rule in families for direction in Direction]
+    assert len(security_groups(make_policy(make_group("a", rules), rules_per_group=10))) == 1
+    assert len(security_groups(make_policy(make_group("a", rules), rules_per_group=9))) > 1
+
+
+def test_a_reference_to_a_group_counts_in_both_families() -> None:
+    rules = [*hosts(5), *(ingress(f"2001:db8::{number:x}") for number in range(5))]
+    rules += [ingress(GroupReference("a"), ports(Protocol.TCP, port)) for port in range(1, 4)]
+    rules += [ingress(ExistingGroup("sg-12345678"), ports(Protocol.TCP, port)) for port in range(1, 3)]
+    assert len(security_groups(make_policy(make_group("a", rules), rules_per_group=10))) == 1
+    for more in (ingress("198.51.100.1"), ingress("2001:db8:1::1"), ingress(GroupReference("a"))):
+        groups = security_groups(make_policy(make_group("a", [*rules, more]), rules_per_group=10))
+        assert len(groups) > 1
+        assert all(max(loads(group).values()) <= 10 for group in groups if group.rules)
+
+
+def test_a_prefix_list_weighs_its_maximum_of_entries() -> None:
+    rules = [ingress(PrefixList("pl-12345678", 8)), ingress("192.0.2.1"), ingress("192.0.2.2")]
+    rules += [ingress("2001:db8::1"), ingress("2001:db8::2")]
+    assert len(security_groups(make_policy(make_group("a", rules), rules_per_group=10))) == 1
+    for more in (ingress("192.0.2.3"), ingress("2001:db8::3")):
+        groups = security_groups(make_policy(make_group("a", [*rules, more]), rules_per_group=10))
+        assert len(groups) > 1
+        assert all(max(loads(group).values()) <= 10 for group in groups if group.rules)
+
+
+def test_a_prefix_list_that_no_group_holds_is_refused() -> None:
+    with pytest.raises(TargetError, match=r"tiers\.a.*\b61\b"):
+        security_groups(make_policy(make_group("a", [ingress(PrefixList("pl-12345678", 61))])))
+
+
+# What AWS refuses
+
+
+def test_a_service_tag_is_refused() -> None:
+    rules = [ingress(ServiceTag("AzureCloud"))]
+    for target in ("aws", "terraform"):
+        with pytest.raises(TargetError, match=r"tiers\.a: .*AzureCloud"):
+            write(make_policy(make_group("a", rules)), target)
+
+
+def test_a_service_tag_of_a_deployment_in_aws_is_refused() -> None:
+    data = real.example("reference")
+    data["external"]["admin-workstation"] = {"service-tag": "AzureCloud"}
+    with pytest.raises(TargetError, match="AzureCloud"):
+        write(real.compile_data(data), "terraform")
+
+
+def test_group_names_that_differ_in_case_only_are_refused() -> None:
+    with pytest.raises(TargetError, match="upper from lower case") as refusal:
+        security_groups(make_policy(make_group("Web", []), make_group("web", [])))
+    assert "`Web`" in str(refusal.value)
+    assert "`web`" in str(refusal.value)
+
+
+def test_the_name_of_a_further_group_may_not_be_that_of_another_tier() -> None:
+    with pytest.raises(TargetError, match="share the group name"):
+        security_groups(make_policy(make_group("web", hosts(100)), make_group("web-2", [])))
+
+
+def test_the_key_of_a_further_group_is_never_that_of_another_tier() -> None:
+    policy = make_policy(make_group("web", hosts(100)), make_group("web/2", hosts(1)))
+    try:
+        keys = [group.key for group in security_groups(policy)]
+    except TargetError:
+        return
+    assert len(set(keys)) == len(keys)
+
+
+@pytest.mark.parametrize("name", ["sg-x", "SG-x", "Sg-"])
+def test_names_that_begin_like_an_id_are_refused(name: str) -> None:
+    with pytest.raises(TargetError, match="refuses the group name"):
+        security_groups(make_policy(make_group("a", []), name=name))
+
+
+@pytest.mark.parametrize(
+    "tier", ['q"', "it%{if}", "é", "a\\b", "a|b", "a>b", "a?", "a~", "a^", "`a`", "it's", "a" * 251]
+)
+def test_a_tier_name_that_aws_refuses_is_refused(tier: str) -> None:
+    for target in ("aws", "terraform"):
+        with pytest.raises(TargetError, match="refuses the group name"):
+            write(make_policy(make_group(tier, [])), target)
+
+
+def test_every_problem_is_told_at_once() -> None:
+    policy = make_policy(
+        make_group("é", []),
+        make_group("full", hosts(301)),
+        make_group("tag", [ingress(ServiceTag("AzureCloud"))]),
+        make_group("Web", []),
+        make_group("web", []),
+    )
+    with pytest.raises(TargetError) as refusal:
+        security_groups(policy)
+    assert {problem.path for problem in refusal.value.problems} == {
+        f"tiers.{tier}" for tier in ("é", "full", "tag", "web")
+    }

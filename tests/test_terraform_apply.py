@@ -1,0 +1,224 @@
+"""Target `terraform` in AWS: the module is applied, by the real provider, to EC2 as moto plays it.
+
+When moto creates a rule that refers to a group or a prefix list, it forgets the description, so the next plan
+wants to give it again. Nothing else may differ; what moto cannot judge is judged elsewhere.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import real
+
+from citrix_netpolicy import Policy, traffic_of, write
+from citrix_netpolicy.net import Prefix
+from citrix_netpolicy.policy import rule_order
+from citrix_netpolicy.targets.aws import security_groups
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mypy_boto3_ec2 import EC2Client
+
+    from citrix_netpolicy import Rule
+
+pytestmark = pytest.mark.slow
+
+# The type and the key of a rule's resource.
+Place = tuple[str, str]
+
+PATCHING = "5985-5986"
+
+
+def rules_by_place(policy: Policy) -> dict[Place, Rule]:
+    return {
+        (real.rule_types(rule.direction), real.expected_key(group.tier, rule)): rule
+        for group in policy.groups
+        for rule in group.rules
+    }
+
+
+def expected_actions(before: Policy, after: Policy) -> dict[Place, list[str]]:
+    """Return what a plan does to each rule when a site goes from its first policy to the next."""
+    old, new = rules_by_place(before), rules_by_place(after)
+    old_text, new_text = real.expected_rules(before), real.expected_rules(after)
+    actions: dict[Place, list[str]] = {}
+    for place in old.keys() | new.keys():
+        if place not in new:
+            actions[place] = ["delete"]
+        elif place not in old:
+            actions[place] = ["create"]
+        elif old_text[place] != new_text[place] or not isinstance(new[place].peer, Prefix):
+            actions[place] = ["update"]
+        else:
+            actions[place] = ["no-op"]
+    return actions
+
+
+def assert_plan(plan: dict[str, Any], before: Policy, after: Policy) -> None:
+    """Hold every change of a plan against the two policies."""
+    planned = real.changes(plan, *real.RULE_TYPES)
+    expected = expected_actions(before, after)
+    assert {place: change["actions"] for place, change in planned.items()} == expected
+    wanted = real.expected_rules(after)
+    for place, change in planned.items():
+        if change["actions"] == ["update"]:
+            old, new = change["before"], change["after"]
+            assert {key for key in new if old[key] != new[key]} == {"description"}, place
+            assert not any(change["after_unknown"].values())
+            assert new["description"] == wanted[place]["description"]
+    others = {
+        place: change["actions"] for place, change in real.changes(plan).items() if place not in planned
+    }
+    same_rules = rules_by_place(before).keys() == rules_by_place(after).keys()
+    assert others == {
+        **{("aws_security_group", group.key): ["no-op"] for group in security_groups(after)},
+        ("terraform_data", ""): ["no-op"] if same_rules else ["update"],
+    }
+
+
+def assert_applied(site: real.Site, ec2: EC2Client, policy: Policy, vpc: str) -> None:
+    """Read everything back from EC2 and hold it against the policy, as traffic and rule by rule."""
+    ids, names = site.output("ids"), site.output("names")
+    groups = security_groups(policy)
+    network = next(iter(policy.networks))
+    found = real.read_groups(ec2, ids, network)
+    assert traffic_of(found) == traffic_of(policy.groups)
+    assert {group.tier: sorted(group.rules, key=rule_order) for group in found} == {
+        group.tier: sorted(group.rules, key=rule_order) for group in policy.groups
+    }
+    assert {tier: len(tier_ids) for tier, tier_ids in ids.items()} == {
+        tier: sum(group.tier == tier for group in groups) for tier in {group.tier for group in groups}
+    }
+    for tier, tier_ids in ids.items():
+        in_order = [group for group in groups if group.tier == tier]
+        for id_, name, group in zip(tier_ids, names[tier], in_order, strict=True):
+            (described,) = ec2.describe_security_groups(GroupIds=[id_])["SecurityGroups"]
+            assert described["GroupName"] == name
+            assert name.startswith(f"{group.name}-")
+            assert described["Description"] == group.description
+            assert described["VpcId"] == vpc
+            tags = {tag["Key"]: tag["Value"] for tag in described.get("Tags", [])}
+            assert tags == {**real.TAGS, "Name": group.name}
+
+
+def groups_in(ec2: EC2Client, vpc: str) -> set[str]:
+    """Return the names of the groups in a VPC, but for the one that every VPC has."""
+    found = ec2.describe_security_groups(Filters=[{"Name": "vpc-id", "Values": [vpc]}])["SecurityGroups"]
+    return {group["GroupName"] for group in found} - {"default"}
+
+
+def test_a_site_lives_from_its_first_apply_to_its_end(
+    terraform: real.Terraform, moto_server: str, ec2_server: EC2Client, tmp_path: Path
+) -> None:
+    # The VPC has IPv6, so that each new group begins with two rules that let everything out.
+    vpc = real.create_vpc(ec2_server, ipv6=True)
+    data = real.example("reference")
+    first = real.compile_data(data)
+
+    site = terraform.site(tmp_path, write(first, "terraform"), moto_server, vpc)
+    site.create()
+    assert_applied(site, ec2_server, first, vpc)
+    assert_plan(site.plan(), first, first)
+
+    # One more subnet of a tier that rules name by its group changes no rule. One more feature does, and a
+    # range that widens by one port is another rule.
+    data["tiers"]["vda"]["subnets"].append("10.20.96.0/20")
+    assert expected_actions(first, real.compile_data(data)) == expected_actions(first, first)
+    data["features"]["tls-to-vda"] = True
+    data["flows"]["patching"]["services"][0]["ports"] = ["5985-5987"]
+    second = real.compile_data(data)
+    site.place(write(second, "terraform"))
+    plan = site.plan()
+    assert_plan(plan, first, second)
+    kinds = {change["actions"][0] for change in real.changes(plan, *real.RULE_TYPES).values()}
+    assert kinds == {"create", "delete", "update", "no-op"}
+    events = site.apply()
+    assert_opened_before_closed(events)
+    closed = {event.key for event in events if event.action == "delete" and PATCHING in event.key}
+    assert closed == {
+        f"{tier}/ingress/tcp/{PATCHING}/10.99.7.0/25"
+        for tier in ("ddc", "storefront", "pvs", "license-server")
+    }
+    assert_applied(site, ec2_server, second, vpc)
+
+    assert len(groups_in(ec2_server, vpc)) == len(second.groups)
+    site.destroy()
+    assert groups_in(ec2_server, vpc) == set()
+
+
+def assert_opened_before_closed(events: list[real.Event]) -> None:
+    """Check that every new rule was there before the first old one began to go."""
+    rules = [event for event in events if event.type in real.RULE_TYPES]
+    opened = [
+        n for n, event in enumerate(rules) if (event.kind, event.action) == ("apply_complete", "create")
+    ]
+    closed = [n for n, event in enumerate(rules) if (event.kind, event.action) == ("apply_start", "delete")]
+    assert opened
+    assert closed
+    assert max(opened) < min(closed)
+
+
+def test_two_networks_are_applied_into_two_vpcs(
+    terraform: real.Terraform, moto_server: str, ec2_server: EC2Client, tmp_path: Path
+) -> None:
+    vpcs = {"control": real.create_vpc(ec2_server), "workload": real.create_vpc(ec2_server, ipv6=True)}
+    data = real.example("two-networks")
+    # moto refuses to name a group that it does not have.
+    directory = ec2_server.create_security_group(
+        GroupName="directory", Description="not ours", VpcId=real.create_vpc(ec2_server)
+    )
+    data["external"]["domain-controller"] = {"security-group": directory["GroupId"]}
+    policy = real.compile_data(data)
+    sites = {}
+    for network, vpc in vpcs.items():
+        part = policy.in_network(network)
+        sites[network] = terraform.site(tmp_path / network, write(part, "terraform"), moto_server, vpc)
+        sites[network].create()
+        assert_applied(sites[network], ec2_server, part, vpc)
+
+    # A new subnet of the session hosts opens the control plane to it, and changes no rule of their own.
+    data["tiers"]["vda"]["subnets"].append("10.50.192.0/18")
+    grown = real.compile_data(data)
+    assert grown.in_network("workload").groups == policy.in_network("workload").groups
+    part = grown.in_network("control")
+    sites["control"].place(write(part, "terraform"))
+    assert_plan(sites["control"].plan(), policy.in_network("control"), part)
+    sites["control"].apply()
+    assert_applied(sites["control"], ec2_server, part, vpcs["control"])
+
+
+def test_a_tier_of_several_groups_is_applied(
+    terraform: real.Terraform, moto_server: str, ec2_server: EC2Client, tmp_path: Path
+) -> None:
+    vpc = real.create_vpc(ec2_server)
+    data: dict[str, Any] = {
+        "name": "split",
+        "cloud": "aws",
+        "quotas": {"rules-per-group": 12, "groups-per-interface": 5},
+        "tiers": {
+            "a}${x}": {"roles": ["vda"], "subnets": ["10.0.0.0/24"]},
+            "b": {"roles": ["vda"], "subnets": ["10.0.1.0/24"]},
+        },
+        "external": {"out": {"roles": ["user-device"], "addresses": [f"192.0.2.{2 * n}" for n in range(20)]}},
+        "flows": {
+            "in": {
+                "source": ["out", "b"],
+                "destination": "a}${x}",
+                "services": [{"protocol": "tcp", "ports": [443]}, {"protocol": "icmp", "type": 3, "code": 4}],
+                "reason": 'say "${x}" \\ twice',
+            },
+            "back": {
+                "source": "a}${x}",
+                "destination": ["b", "a}${x}"],
+                "services": [{"protocol": "icmp"}, {"protocol": "udp", "ports": ["1-65535"]}],
+                "reason": "%{if}",
+            },
+        },
+    }
+    policy = real.compile_data(data)
+    assert len(security_groups(policy)) > len(policy.groups) == 2
+    site = terraform.site(tmp_path, write(policy, "terraform"), moto_server, vpc)
+    site.create()
+    assert_applied(site, ec2_server, policy, vpc)

@@ -1,0 +1,416 @@
+"""Target `terraform` in AWS, judged by Terraform and the schema of the real provider. Nothing is applied."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import random
+import re
+import subprocess
+import sys
+import unicodedata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import hcl2
+import pytest
+import real
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from citrix_netpolicy import InputError, Policy, TargetError, traffic_of, write
+from citrix_netpolicy.targets import hcl, read
+from citrix_netpolicy.targets.aws import security_groups
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# What a template, a string or a comment of HCL could take for its own.
+NASTY = [
+    "a}${x}",
+    "it%{if}",
+    'q"',
+    "${",
+    "%{",
+    "$${",
+    "%%{",
+    "$$${x}",
+    "$$$${x}",
+    "%%%{x}",
+    "$",
+    "%",
+    "$$",
+    "a$",
+    "{}",
+    "\\",
+    "\\\\",
+    "\\n",
+    "\\${x}",
+    "$\\{",
+    '\\"',
+    "one\ntwo\rthree\r\nfour",
+    "tab\there",
+    "é\u0301 \u00ad \u2028 \u200b \U0001f600 \U000e0001",
+    "\u0000\u0001\u001b\u007f\u0085",
+    "# no // comment /* at */ all",
+    "<<EOT",
+    "",
+    " ",
+]
+# Names that AWS accepts and HCL could misread.
+NASTY_TIERS = [
+    "a}${x}",
+    "$${y}",
+    "$$${z}",
+    "# x",
+    "//",
+    "/*",
+    "0",
+    "1x",
+    "null",
+    "true",
+    "a b",
+    "a/b",
+    "-",
+    "x=y",
+]
+NASTY_REASON = 'say "hi" \\ and \\n ${path.module} %{if true} $${x}\n<<EOT\ttab é | `tick` -> <b> & more'
+
+
+def nasty_data() -> dict[str, Any]:
+    """A deployment of names and reasons that try to leave their quotes; one of its tiers is split."""
+    return {
+        "name": "nasty",
+        "cloud": "aws",
+        "tiers": {
+            name: {"roles": ["vda"], "subnets": [f"10.1.{number}.0/24", f"2001:db8:{number}::/64"]}
+            for number, name in enumerate(NASTY_TIERS)
+        },
+        "external": {
+            "ex ${x}": {"roles": ["user-device"], "addresses": [f"192.0.2.{2 * n}" for n in range(40)]},
+            "list %{": {
+                "roles": ["user-device"],
+                "prefix-list": {"id": "pl-0a1b2c3d4e5f60718", "max-entries": 3},
+            },
+            'group "': {
+                "roles": ["domain-controller"],
+                "security-group": "123456789012/sg-0f1e2d3c4b5a69788",
+            },
+        },
+        "features": {"on-prem-site": False, "gateway": False},
+        "flows": {
+            "mesh": {
+                "source": NASTY_TIERS[:6],
+                "destination": NASTY_TIERS[:6],
+                "services": [
+                    {"protocol": "icmp", "type": 3, "code": 4},
+                    {"protocol": "icmpv6"},
+                    {"protocol": "udp", "ports": ["1-5"]},
+                ],
+                "reason": NASTY_REASON,
+            },
+            "in": {
+                "source": ["ex ${x}", "list %{"],
+                "destination": NASTY_TIERS[0],
+                "services": [{"protocol": "tcp", "ports": [443, "8000-8010"]}],
+                "reason": NASTY_REASON,
+            },
+            "out": {
+                "source": NASTY_TIERS,
+                "destination": 'group "',
+                "services": [{"protocol": "tcp", "ports": [636]}],
+                "reason": NASTY_REASON * 9,
+            },
+        },
+    }
+
+
+each_module = pytest.mark.parametrize(
+    ("name", "network"),
+    [
+        pytest.param("reference", "main", id="reference"),
+        pytest.param("two-networks", "control", id="two-networks-control"),
+        pytest.param("two-networks", "workload", id="two-networks-workload"),
+        pytest.param("nasty", "main", id="nasty"),
+    ],
+)
+
+
+@pytest.fixture(scope="session")
+def nasty_policy() -> Policy:
+    return real.compile_data(nasty_data())
+
+
+@pytest.fixture
+def policy(
+    name: str,
+    network: str,
+    reference_policy: Policy,
+    two_networks_policy: Policy,
+    nasty_policy: Policy,
+) -> Policy:
+    policies = {
+        "reference": reference_policy,
+        "two-networks": two_networks_policy,
+        "nasty": nasty_policy,
+    }
+    return policies[name].in_network(network)
+
+
+# Terraform's own judgement
+
+
+@pytest.mark.slow
+@each_module
+def test_terraform_formats_validates_and_tests_the_module(
+    policy: Policy, terraform: real.Terraform, tmp_path: Path
+) -> None:
+    folder = terraform.module(tmp_path / "module", write(policy, "terraform"))
+    assert terraform.run(folder, "fmt", "-check", "-recursive", "-diff") == ""
+    judgement = json.loads(terraform.run(folder, "validate", "-json"))
+    assert (judgement["valid"], judgement["diagnostics"]) == (True, [])
+    assert "Success! 2 passed, 0 failed." in terraform.run(folder, "test")
+
+
+@pytest.mark.slow
+def test_the_test_of_a_module_is_able_to_fail(
+    reference_policy: Policy, terraform: real.Terraform, tmp_path: Path
+) -> None:
+    files = write(reference_policy, "terraform")
+    group = "aws_security_group.tier[each.value.tier].id"
+    assert group in files["main.tf"]
+    files["main.tf"] = files["main.tf"].replace(group, "values(aws_security_group.tier)[0].id")
+    folder = terraform.module(tmp_path / "module", files)
+    with pytest.raises(pytest.fail.Exception, match="An ingress rule refers to another group"):
+        terraform.run(folder, "test")
+
+
+@pytest.mark.slow
+@each_module
+def test_the_plan_is_the_policy_rule_by_rule(
+    policy: Policy, terraform: real.Terraform, tmp_path: Path
+) -> None:
+    site = terraform.site(tmp_path, write(policy, "terraform"))
+    plan = site.plan("-refresh=false")
+    assert plan["complete"]
+    assert {tuple(change["actions"]) for change in real.changes(plan).values()} == {("create",)}
+
+    expected = real.expected_rules(policy)
+    planned = real.changes(plan, *real.RULE_TYPES)
+    assert planned.keys() == expected.keys()
+    for place, change in planned.items():
+        # That a rule refers to the group its key names is seen where the module is applied.
+        assert real.arguments_of(change, expected[place]["tier"]) == expected[place], place
+        assert change["after_unknown"]["security_group_id"] is True
+
+    groups = {
+        key: {name: change["after"][name] for name in ("name_prefix", "description", "vpc_id", "tags")}
+        for (_, key), change in real.changes(plan, "aws_security_group").items()
+    }
+    assert groups == {
+        group.key: {
+            "name_prefix": f"{group.name}-",
+            "description": f"Managed by citrix-netpolicy: tier {group.tier} of {policy.name}",
+            "vpc_id": real.NO_VPC,
+            "tags": {**real.TAGS, "Name": group.name},
+        }
+        for group in security_groups(policy)
+    }
+    assert output_keys(plan) == {group.tier for group in policy.groups}
+
+    others = real.changes(plan).keys() - planned.keys()
+    assert {type_ for type_, _ in others} == {"aws_security_group", "terraform_data"}
+
+
+def output_keys(plan: dict[str, Any]) -> set[str]:
+    change = plan["output_changes"]["ids"]
+    return {*change["after"], *change["after_unknown"]}
+
+
+# Names and quotes
+
+
+def test_what_is_nasty_is_read_back(nasty_policy: Policy) -> None:
+    for target in ("aws", "terraform"):
+        files = write(nasty_policy, target)
+        assert traffic_of(read(files, target, "aws")) == traffic_of(nasty_policy.groups)
+
+
+@pytest.mark.parametrize(
+    "tier",
+    ["for", "if", "in", "null", "true", "__x", "__comments__"],
+)
+def test_a_tier_with_a_word_of_hcl_for_a_name_is_read_back_or_refused(tier: str) -> None:
+    data = nasty_data()
+    data["tiers"] = {tier: {"roles": ["vda"], "subnets": ["10.1.0.0/24"]}}
+    data["flows"] = {
+        "mesh": {
+            "source": tier,
+            "destination": tier,
+            "services": [{"protocol": "tcp", "ports": [80]}],
+            "reason": "r",
+        }
+    }
+    policy = real.compile_data(data)
+    try:
+        files = write(policy, "terraform")
+    except TargetError:
+        return
+    assert traffic_of(read(files, "terraform", "aws")) == traffic_of(policy.groups)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "locals {", 'locals {\n  a = "${\n}', "locals {}\n", "\0", "a = 1 = 2"]
+)
+def test_what_is_no_module_of_ours_is_refused_as_input(text: str) -> None:
+    with pytest.raises(InputError, match=r"rules\.tf"):
+        read({"rules.tf": text}, "terraform", "aws")
+
+
+def test_a_name_that_python_hcl2_cannot_read_is_refused_as_input() -> None:
+    data = nasty_data()
+    data["tiers"]["a${"] = data["tiers"].pop("x=y")
+    del data["flows"]["out"]
+    files = write(real.compile_data(data), "terraform")
+    with pytest.raises(InputError, match=r"rules\.tf"):
+        read(files, "terraform", "aws")
+
+
+nasty_text = st.text(alphabet='${}%"\\\n\té', max_size=12)
+
+
+@given(nasty_text)
+@example("$${")
+@example("$$${")
+def test_a_literal_means_its_text(text: str) -> None:
+    literal = hcl.literal(text)
+    assert "\n" not in literal
+    assert hcl.unquoted(literal) == text
+
+
+@given(st.text())
+def test_a_literal_of_any_text_means_its_text(text: str) -> None:
+    literal = hcl.literal(text)
+    assert hcl.unquoted(literal) == text
+    assert literal.isprintable()
+
+
+def readable(text: str) -> bool:
+    """Tell whether python-hcl2 reads `text`: it wants the brace of an escaped `$${` closed again."""
+    return not re.search(r"[$%]\{[^}]*\Z", text)
+
+
+@given(st.lists(nasty_text.filter(readable), min_size=1, max_size=3))
+def test_python_hcl2_reads_a_literal_as_written(texts: list[str]) -> None:
+    body = hcl.attributes({f"a{number}": text for number, text in enumerate(texts)}, 2)
+    lists = hcl.attributes({"list": texts}, 2)
+    parsed = hcl2.loads(f"locals {{\n{body}\n{lists}\n}}\n")["locals"][0]
+    assert [hcl.unquoted(parsed[f"a{number}"]) for number in range(len(texts))] == texts
+    assert [hcl.unquoted(item) for item in parsed["list"]] == texts
+
+
+@pytest.mark.slow
+def test_terraform_reads_literals_and_keys_as_they_are_meant(
+    terraform: real.Terraform, tmp_path: Path
+) -> None:
+    small = [*map("".join, itertools.product('${%"\\', repeat=3))]
+    texts = list(dict.fromkeys([*NASTY, *NASTY_TIERS, NASTY_REASON, *small]))
+    values = hcl.attributes({"list": texts, **{f"a{number}": text for number, text in enumerate(texts)}}, 2)
+    keys = hcl.attributes(dict.fromkeys(texts, 1), 4)
+    text = f"locals {{\n{values}\n  keys = {{\n{keys}\n  }}\n}}\n"
+    real.lay(tmp_path, {"main.tf": text + 'output "all" {\n  value = [local.list, keys(local.keys)]\n}\n'})
+    terraform.run(tmp_path, "apply", "-auto-approve", "-input=false")
+    found = json.loads(terraform.run(tmp_path, "output", "-json", "all"))
+    # Terraform normalizes text to NFC.
+    assert found == [texts_nfc(texts), sorted(texts_nfc(texts), key=str.encode)]
+
+
+def texts_nfc(texts: list[str]) -> list[str]:
+    return [unicodedata.normalize("NFC", text) for text in texts]
+
+
+@pytest.mark.slow
+def test_every_name_can_be_the_first_key_of_an_object(terraform: real.Terraform, tmp_path: Path) -> None:
+    names = ["for", "if", "in", "null", "true", "false", "__x", "x", "endfor", "dynamic", "each", "local"]
+    objects = [f"{{\n{hcl.attributes({name: 1}, 4)}\n  }}" for name in names]
+    text = "".join(f"  a{number} = {value}\n" for number, value in enumerate(objects))
+    output = ", ".join(f"local.a{number}" for number in range(len(names)))
+    real.lay(tmp_path, {"main.tf": f'locals {{\n{text}}}\noutput "all" {{\n  value = [{output}]\n}}\n'})
+    terraform.run(tmp_path, "apply", "-auto-approve", "-input=false")
+    found = json.loads(terraform.run(tmp_path, "output", "-json", "all"))
+    assert found == [{name: 1} for name in names]
+
+
+@pytest.mark.parametrize("text", ['"${x}"', '"%{if x}"', '"a', "a", '"', '"\\q"'])
+def test_what_is_no_plain_literal_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"`"):
+        hcl.unquoted(text)
+
+
+@pytest.mark.parametrize("tier", ['q"', "it%{if}"])
+def test_a_name_that_hcl_can_hold_and_aws_cannot_is_refused(tier: str) -> None:
+    assert hcl.unquoted(hcl.literal(tier)) == tier
+    data = nasty_data()
+    data["tiers"][tier] = {"roles": ["vda"], "subnets": ["10.2.0.0/24"]}
+    with pytest.raises(TargetError, match="AWS refuses the group name"):
+        write(real.compile_data(data), "terraform")
+
+
+# The same input gives the same bytes
+
+
+def shuffled(value: Any, chance: random.Random) -> Any:
+    """Return YAML data with its maps and lists in another order."""
+    if isinstance(value, dict):
+        items = [(key, shuffled(item, chance)) for key, item in value.items()]
+        chance.shuffle(items)
+        return dict(items)
+    if isinstance(value, list):
+        return chance.sample([shuffled(item, chance) for item in value], len(value))
+    return value
+
+
+def files_of(data: dict[str, Any]) -> dict[str, str]:
+    policy = real.compile_data(data)
+    return {
+        f"{target}/{network}/{path}": text
+        for target in ("aws", "terraform")
+        for network in policy.networks
+        for path, text in write(policy, target, network).items()
+    }
+
+
+@pytest.mark.parametrize(
+    "data",
+    [lambda: real.example("reference"), lambda: real.example("two-networks"), nasty_data],
+    ids=["reference", "two-networks", "nasty"],
+)
+def test_the_order_of_the_input_does_not_matter(data: Callable[[], dict[str, Any]]) -> None:
+    wanted = files_of(data())
+    assert files_of(data()) == wanted
+    for seed in range(4):
+        other = shuffled(data(), random.Random(seed))
+        assert json.dumps(other) != json.dumps(data())
+        assert files_of(other) == wanted
+
+
+def test_the_seed_of_hashes_does_not_matter(tmp_path: Path) -> None:
+    tests = Path(__file__).parent
+    script = (
+        "import json, sys; sys.path[:0] = sys.argv[1:]\n"
+        "import real, test_terraform_module as t\n"
+        "print(json.dumps([t.files_of(real.example('reference')), t.files_of(t.nasty_data())]))\n"
+    )
+    outputs = {
+        subprocess.run(
+            [sys.executable, "-c", script, str(tests), str(tests.parent)],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            cwd=tmp_path,
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2", "3")
+    }
+    assert len(outputs) == 1
+    assert len(outputs.pop()) > 10_000
