@@ -1,0 +1,460 @@
+"""Values of the network, and the algebra of service sets."""
+
+from __future__ import annotations
+
+import ipaddress
+import itertools
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from oracle import Address, Packet, allows
+from strategies import NUMBERS, SERVICES, differences, examples, prefixes, services
+
+from citrix_netpolicy.net import (
+    ALL,
+    EMPTY,
+    Prefix,
+    Protocol,
+    Service,
+    ServiceSet,
+    icmp,
+    merge_prefixes,
+    ports,
+    prefixes_between,
+)
+from citrix_netpolicy.policy import Direction, Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from random import Random
+
+TCP, UDP, ICMP, ICMPV6 = Protocol.TCP, Protocol.UDP, Protocol.ICMP, Protocol.ICMPV6
+BITS = {4: 32, 6: 128}
+
+# Prefixes
+
+
+@pytest.mark.parametrize(
+    ("text", "version", "network", "length"),
+    [
+        ("10.20.1.0/24", 4, "10.20.1.0", 24),
+        ("0.0.0.0/0", 4, "0.0.0.0", 0),
+        ("10.0.0.1", 4, "10.0.0.1", 32),
+        ("255.255.255.255/32", 4, "255.255.255.255", 32),
+        ("128.0.0.0/1", 4, "128.0.0.0", 1),
+        ("2001:db8::/32", 6, "2001:db8::", 32),
+        ("::/0", 6, "::", 0),
+        ("::1", 6, "::1", 128),
+        ("2001:DB8:0:0::/64", 6, "2001:db8::", 64),
+    ],
+)
+def test_a_prefix_is_read_as_family_network_and_length(
+    text: str, version: int, network: str, length: int
+) -> None:
+    assert Prefix.parse(text) == Prefix(version, int(ipaddress.ip_address(network)), length)
+
+
+_NO_PREFIX = "is no IPv4 or IPv6 prefix such as 10.20.1.0/24"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", f"`` {_NO_PREFIX}"),
+        ("/8", f"`/8` {_NO_PREFIX}"),
+        ("subnet-a", f"`subnet-a` {_NO_PREFIX}"),
+        ("10.0.0/8", f"`10.0.0/8` {_NO_PREFIX}"),
+        ("10.0.0.256/32", f"`10.0.0.256/32` {_NO_PREFIX}"),
+        ("010.0.0.0/8", f"`010.0.0.0/8` {_NO_PREFIX}"),
+        (" 10.0.0.0/8", f"` 10.0.0.0/8` {_NO_PREFIX}"),
+        ("10.0.0.0-10.0.0.7", f"`10.0.0.0-10.0.0.7` {_NO_PREFIX}"),
+        ("2001:db8:::/32", f"`2001:db8:::/32` {_NO_PREFIX}"),
+        ("10.0.0.0/", "`10.0.0.0/` has no prefix length between 0 and 32"),
+        ("10.0.0.0/33", "`10.0.0.0/33` has no prefix length between 0 and 32"),
+        ("10.0.0.0/-1", "`10.0.0.0/-1` has no prefix length between 0 and 32"),
+        ("10.0.0.0/+8", "`10.0.0.0/+8` has no prefix length between 0 and 32"),
+        ("10.0.0.0/08", "`10.0.0.0/08` has no prefix length between 0 and 32"),
+        ("10.0.0.0/8 ", "`10.0.0.0/8 ` has no prefix length between 0 and 32"),
+        ("10.0.0.0/8/8", "`10.0.0.0/8/8` has no prefix length between 0 and 32"),
+        ("10.0.0.0/٨", "`10.0.0.0/٨` has no prefix length between 0 and 32"),
+        ("10.0.0.0/255.0.0.0", "`10.0.0.0/255.0.0.0` has no prefix length between 0 and 32"),
+        ("::/129", "`::/129` has no prefix length between 0 and 128"),
+        ("10.0.0.1/24", "`10.0.0.1/24` has bits set behind its prefix length; write 10.0.0.0/24"),
+        ("10.0.0.1/0", "`10.0.0.1/0` has bits set behind its prefix length; write 0.0.0.0/0"),
+        ("2001:db8::1/127", "`2001:db8::1/127` has bits set behind its prefix length; write 2001:db8::/127"),
+        ("fe80::1%eth0", "`fe80::1%eth0` has a zone, which no cloud rule can carry"),
+        ("fe80::%1/64", "`fe80::%1/64` has a zone, which no cloud rule can carry"),
+    ],
+)
+def test_what_is_no_prefix_is_refused_with_the_reason(text: str, message: str) -> None:
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the whole message is compared
+        Prefix.parse(text)
+    assert str(caught.value) == message
+
+
+@st.composite
+def _any_prefixes(draw: st.DrawFn) -> Prefix:
+    version = draw(st.sampled_from([4, 6]))
+    length = draw(st.integers(0, BITS[version]))
+    free = BITS[version] - length
+    return Prefix(version, draw(st.integers(0, (1 << length) - 1)) << free, length)
+
+
+@examples(50)
+@given(_any_prefixes() | prefixes)
+def test_parse_reads_what_str_writes(prefix: Prefix) -> None:
+    assert Prefix.parse(str(prefix)) == prefix
+
+
+@examples(50)
+@given(_any_prefixes())
+def test_a_prefix_has_the_ends_that_ipaddress_gives_it(prefix: Prefix) -> None:
+    network = ipaddress.ip_network(str(prefix))
+    assert (prefix.first, prefix.last) == (int(network[0]), int(network[-1]))
+
+
+@examples(80)
+@given(prefixes, prefixes)
+def test_prefixes_overlap_when_one_holds_an_end_of_the_other(one: Prefix, other: Prefix) -> None:
+    nested = one.version == other.version and (
+        one.first <= other.first <= one.last or other.first <= one.first <= other.last
+    )
+    assert one.overlaps(other) == other.overlaps(one) == nested
+
+
+def test_prefixes_sort_by_family_then_address_then_the_wider_first() -> None:
+    texts = ["0.0.0.0/0", "9.0.0.0/8", "10.0.0.0/8", "10.0.0.0/9", "10.0.0.0/32", "::/0", "::a00:0/104"]
+    assert [str(prefix) for prefix in sorted(map(Prefix.parse, reversed(texts)))] == texts
+
+
+def _collapsed(found: Iterable[Prefix]) -> list[str]:
+    networks = [ipaddress.ip_network(str(prefix)) for prefix in found]
+    four = [network for network in networks if isinstance(network, ipaddress.IPv4Network)]
+    six = [network for network in networks if isinstance(network, ipaddress.IPv6Network)]
+    merged = (*ipaddress.collapse_addresses(four), *ipaddress.collapse_addresses(six))
+    return [str(network) for network in merged]
+
+
+@examples(150)
+@given(st.lists(prefixes, max_size=14) | st.lists(_any_prefixes(), max_size=8))
+def test_merged_prefixes_are_those_of_ipaddress(found: list[Prefix]) -> None:
+    assert [str(prefix) for prefix in merge_prefixes(found)] == _collapsed(found)
+
+
+@examples(40)
+@given(st.lists(prefixes, max_size=10), st.randoms(use_true_random=False))
+def test_merging_prefixes_is_idempotent_and_independent_of_order(found: list[Prefix], random: Random) -> None:
+    merged = merge_prefixes(found)
+    random.shuffle(found)
+    assert merge_prefixes(iter(found)) == merged == merge_prefixes(merged)
+
+
+def _summarized(version: int, first: int, last: int) -> list[tuple[int, int]]:
+    address = ipaddress.IPv4Address if version == 4 else ipaddress.IPv6Address
+    summary = ipaddress.summarize_address_range(address(first), address(last))
+    return [(int(network.network_address), network.prefixlen) for network in summary]
+
+
+@examples(100)
+@given(st.integers(0, 2**32 - 1) | st.integers(0, 40), st.integers(0, 2**32 - 1) | st.integers(0, 40))
+@example(0, 2**32 - 1)
+@example(2**32 - 1, 2**32 - 1)
+@example(1, 2**32 - 2)
+@example(0, 0)
+def test_prefixes_between_are_those_of_ipaddress(one: int, other: int) -> None:
+    first, last = sorted((one, other))
+    assert list(prefixes_between(4, first, last)) == _summarized(4, first, last)
+    top = 2**128 - 2**32
+    assert list(prefixes_between(6, first, top + last)) == _summarized(6, first, top + last)
+
+
+def test_there_are_no_prefixes_in_an_empty_range() -> None:
+    assert list(prefixes_between(4, 5, 4)) == []
+
+
+# Services
+
+
+def test_ports_are_one_port_or_a_range() -> None:
+    assert ports(TCP, 443) == Service(TCP, 443, 443)
+    assert ports(UDP, 1, 65535) == Service(UDP, 1, 65535)
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "message"),
+    [
+        (0, None, "port `0` is not between 1 and 65535"),
+        (-1, 5, "port `-1` is not between 1 and 65535"),
+        (65536, None, "port `65536` is not between 1 and 65535"),
+        (1, 65536, "port `65536` is not between 1 and 65535"),
+        (81, 80, "port range `81-80` runs backwards"),
+    ],
+)
+def test_impossible_ports_are_refused(first: int, last: int | None, message: str) -> None:
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the whole message is compared
+        ports(TCP, first, last)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("type_", "code", "first", "last"),
+    [
+        (None, None, 0, 65535),
+        (0, None, 0, 255),
+        (8, 0, 2048, 2048),
+        (8, None, 2048, 2303),
+        (255, 255, 65535, 65535),
+    ],
+)
+def test_icmp_is_a_code_or_a_type_or_the_whole_protocol(
+    type_: int | None, code: int | None, first: int, last: int
+) -> None:
+    service = icmp(ICMP, type_, code)
+    assert service == Service(ICMP, first, last)
+    assert (service.icmp_type, service.icmp_code) == (type_, code)
+
+
+@pytest.mark.parametrize(
+    ("type_", "code", "message"),
+    [
+        (None, 0, "an ICMP code needs a type"),
+        (256, None, "ICMP number `256` is not between 0 and 255"),
+        (-1, None, "ICMP number `-1` is not between 0 and 255"),
+        (8, 256, "ICMP number `256` is not between 0 and 255"),
+        (8, -1, "ICMP number `-1` is not between 0 and 255"),
+    ],
+)
+def test_impossible_icmp_is_refused(type_: int | None, code: int | None, message: str) -> None:
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the whole message is compared
+        icmp(ICMP, type_, code)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("service", "text"),
+    [
+        (ports(TCP, 443), "tcp 443"),
+        (ports(UDP, 16500, 16509), "udp 16500-16509"),
+        (ports(TCP, 1, 65535), "tcp 1-65535"),
+        (Service(TCP, 0, 65535), "tcp all"),
+        (icmp(ICMP, 8, 0), "icmp 8/0"),
+        (icmp(ICMP, 0), "icmp 0/*"),
+        (icmp(ICMPV6), "icmpv6 all"),
+        (Service(Protocol.ALL, 0, 65535), "all protocols"),
+        (Service(Protocol.OTHER, 0, 0), "other protocols"),
+    ],
+)
+def test_a_service_is_told_in_words(service: Service, text: str) -> None:
+    assert str(service) == text
+    assert str(ServiceSet.of(service)) == text
+
+
+def test_the_empty_set_is_told_as_nothing() -> None:
+    assert str(EMPTY) == "nothing"
+
+
+# Service sets: what they mean
+
+
+def _numbers(found: Iterable[Service]) -> frozenset[object]:
+    """Return the (protocol, number) pairs of the small world that rules with these services allow."""
+    everywhere = Prefix(4, 0, 0)
+    opened = [Rule(Direction.INGRESS, everywhere, service) for service in found]
+    return frozenset(
+        pair for pair in NUMBERS if allows(opened, Packet(Direction.INGRESS, Address(4, 1), *pair))
+    )
+
+
+some_services = st.lists(services, max_size=6)
+
+
+@examples(50)
+@given(some_services)
+def test_a_set_of_services_holds_what_the_services_allow(found: list[Service]) -> None:
+    assert _numbers(ServiceSet.of(*found).blocks()) == _numbers(found)
+
+
+@examples(80)
+@given(some_services, some_services)
+def test_union_intersection_and_difference_are_those_of_what_is_allowed(
+    one: list[Service], two: list[Service]
+) -> None:
+    a, b = ServiceSet.of(*one), ServiceSet.of(*two)
+    assert _numbers((a | b).blocks()) == _numbers(one) | _numbers(two)
+    assert _numbers((a & b).blocks()) == _numbers(one) & _numbers(two)
+    assert _numbers((a - b).blocks()) == _numbers(one) - _numbers(two)
+
+
+@examples(80)
+@given(some_services, some_services)
+def test_sets_are_equal_and_contained_exactly_when_their_meanings_are(
+    one: list[Service], two: list[Service]
+) -> None:
+    a, b = ServiceSet.of(*one), ServiceSet.of(*two)
+    assert (a == b) == (_numbers(one) == _numbers(two))
+    assert (a <= b) == (_numbers(one) <= _numbers(two))
+    assert bool(a) == bool(_numbers(one))
+
+
+def test_all_protocols_are_never_inferred_from_those_with_a_name() -> None:
+    named = ServiceSet.of(*(Service(protocol, 0, 65535) for protocol in (TCP, UDP, ICMP, ICMPV6)))
+    assert named != ALL
+    assert named <= ALL
+    assert (ALL - named).blocks() == (Service(Protocol.OTHER, 0, 0),)
+    assert len(named.blocks()) == 4
+
+
+def test_a_range_never_runs_from_one_protocol_into_the_next() -> None:
+    both = ServiceSet.of(ports(TCP, 1, 65535), Service(UDP, 0, 65535))
+    assert both.blocks() == (ports(TCP, 1, 65535), Service(UDP, 0, 65535))
+
+
+def test_neighbouring_icmp_codes_are_not_a_range() -> None:
+    found = (icmp(ICMP, 7, 255), icmp(ICMP, 8, 0), icmp(ICMP, 8, 1))
+    assert ServiceSet.of(*found).blocks() == found
+
+
+def test_all_codes_of_a_type_are_the_type_and_all_types_are_the_protocol() -> None:
+    assert ServiceSet.of(*(icmp(ICMP, 8, code) for code in range(256))).blocks() == (icmp(ICMP, 8),)
+    assert ServiceSet.of(*(icmp(ICMP, type_) for type_ in range(256))).blocks() == (icmp(ICMP),)
+
+
+@pytest.mark.parametrize(
+    ("versions", "absent"), [((4,), [ICMPV6]), ((6,), [ICMP]), ((4, 6), []), ((), [ICMP, ICMPV6])]
+)
+def test_icmp_of_absent_families_is_taken_away(versions: tuple[int, ...], absent: list[Protocol]) -> None:
+    full = [Service(protocol, 0, 65535) for protocol in (TCP, UDP, ICMP, ICMPV6)]
+    kept = [service for service in full if service.protocol not in absent]
+    assert ServiceSet.of(*full).without_icmp_beside(versions) == ServiceSet.of(*kept)
+    assert ALL.without_icmp_beside(versions) == ALL
+
+
+# Service sets: the laws of an algebra
+
+
+@examples(50)
+@given(differences)
+def test_union_and_intersection_are_idempotent(a: ServiceSet) -> None:
+    assert a | a == a == a & a
+
+
+@examples(50)
+@given(differences, differences)
+def test_union_and_intersection_are_commutative(a: ServiceSet, b: ServiceSet) -> None:
+    assert a | b == b | a
+    assert a & b == b & a
+
+
+@examples(50)
+@given(differences, differences, differences)
+def test_union_and_intersection_are_associative(a: ServiceSet, b: ServiceSet, c: ServiceSet) -> None:
+    assert (a | b) | c == a | (b | c)
+    assert (a & b) & c == a & (b & c)
+
+
+@examples(50)
+@given(differences, differences, differences)
+def test_union_and_intersection_distribute_over_each_other(
+    a: ServiceSet, b: ServiceSet, c: ServiceSet
+) -> None:
+    assert a & (b | c) == (a & b) | (a & c)
+    assert a | (b & c) == (a | b) & (a | c)
+
+
+@examples(50)
+@given(differences, differences)
+def test_union_and_intersection_absorb_each_other(a: ServiceSet, b: ServiceSet) -> None:
+    assert a | (a & b) == a == a & (a | b)
+
+
+@examples(50)
+@given(differences, differences, differences)
+def test_difference_follows_de_morgan(a: ServiceSet, b: ServiceSet, c: ServiceSet) -> None:
+    assert a - (b | c) == (a - b) & (a - c)
+    assert a - (b & c) == (a - b) | (a - c)
+
+
+@examples(50)
+@given(differences, differences)
+def test_difference_and_intersection_part_a_set(a: ServiceSet, b: ServiceSet) -> None:
+    assert (a - b) | (a & b) == a
+    assert (a - b) & b == EMPTY
+
+
+@examples(50)
+@given(differences, differences)
+def test_containment_is_told_alike_by_every_operation(a: ServiceSet, b: ServiceSet) -> None:
+    assert (a <= b) == (a | b == b) == (a & b == a) == (a - b == EMPTY)
+
+
+@examples(40)
+@given(differences, differences, differences)
+def test_containment_is_a_partial_order(a: ServiceSet, b: ServiceSet, c: ServiceSet) -> None:
+    assert a <= a | EMPTY
+    assert a & b <= a <= a | b
+    assert all((a <= b, b <= a)) == (a == b)
+    assert a & b & c <= a & b <= a
+
+
+@examples(40)
+@given(differences)
+def test_nothing_and_everything_are_neutral(a: ServiceSet) -> None:
+    assert a | EMPTY == a == EMPTY | a
+    assert a & ALL == a == ALL & a
+    assert a & EMPTY == EMPTY == a - ALL
+    assert a | ALL == ALL == (ALL - a) | a
+    assert ALL - (ALL - a) == a
+
+
+@examples(50)
+@given(differences, differences)
+def test_ranges_are_ascending_and_never_touch(a: ServiceSet, b: ServiceSet) -> None:
+    for found in (a | b, a & b, a - b):
+        assert all(low <= high for low, high in found.ranges)
+        assert all(one[1] + 1 < two[0] for one, two in itertools.pairwise(found.ranges))
+
+
+@examples(50)
+@given(differences)
+def test_blocks_reunite_to_the_set(a: ServiceSet) -> None:
+    assert ServiceSet.of(*a.blocks()) == a
+
+
+@examples(50)
+@given(differences)
+def test_blocks_are_pairwise_disjoint(a: ServiceSet) -> None:
+    ranges = sorted(span for block in a.blocks() for span in ServiceSet.of(block).ranges)
+    assert all(one[1] < two[0] for one, two in itertools.pairwise(ranges))
+
+
+def _next_larger(service: Service) -> list[Service]:
+    """Return the smallest services that hold `service` and more."""
+    protocol, first, last = service
+    whole = Service(protocol, 0, 65535)
+    if protocol is Protocol.ALL:
+        return []
+    if protocol is Protocol.OTHER or service == whole:
+        return [Service(Protocol.ALL, 0, 65535)]
+    if protocol in (ICMP, ICMPV6):
+        return [whole if service.icmp_code is None else icmp(protocol, service.icmp_type)]
+    lower = [Service(protocol, first - 1, last)] if first > 0 else []
+    upper = [Service(protocol, first, last + 1)] if last < 65535 else []
+    return lower + upper
+
+
+@examples(50)
+@given(differences)
+def test_blocks_are_maximal(a: ServiceSet) -> None:
+    for block in a.blocks():
+        assert not any(ServiceSet.of(larger) <= a for larger in _next_larger(block))
+
+
+@examples(50)
+@given(differences)
+def test_every_service_inside_a_set_lies_in_exactly_one_block(a: ServiceSet) -> None:
+    for service in SERVICES:
+        near = [block for block in a.blocks() if block.protocol in (service.protocol, Protocol.ALL)]
+        inside = ServiceSet.of(service)
+        assert sum(inside <= ServiceSet.of(block) for block in near) == (inside <= a)
