@@ -635,7 +635,7 @@ locals {
     }
     "session-recording/ingress/tcp/443/10.99.7.0/25" = {
       group       = "session-recording"
-      description = "Player of Session Recording; Policy console of Session Recording"
+      description = "Policy console and player of Session Recording"
       ip_protocol = "tcp"
       from_port   = 443
       to_port     = 443

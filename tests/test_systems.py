@@ -1,0 +1,98 @@
+"""Every system of the source document yields exactly the flows that the document demands.
+
+What is expected is spelt out by hand in `systems/`; see there for the form of the tables.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import pytest
+from systems import Flows, Never, Site, flows_of, load_systems, parse_flows, shown
+
+from citrix_netpolicy.catalog import Catalog, load_catalog
+from citrix_netpolicy.deployment import Deployment
+from citrix_netpolicy.resolve import resolve
+
+SYSTEMS = load_systems()
+SITES = [site for system in SYSTEMS for site in system.sites]
+NEVER = [never for system in SYSTEMS for never in system.never]
+# A feature may also take flows away, so everything is turned on in more than one way.
+ALL_BUT: tuple[tuple[str, ...], ...] = (
+    ("wem-1909",),
+    ("wem-1912", "tls-to-vda", "adc-secure-rpc", "rendezvous-v2", "rendezvous"),
+    ("wem-1909", "tls-to-vda", "rendezvous-v2", "rendezvous"),
+)
+
+
+@cache
+def everything() -> tuple[Flows, ...]:
+    """The flows of sites with every role and every feature, but for those that must be off."""
+    catalog = load_catalog()
+    hosts = [name for name, role in catalog.roles.items() if role.kind == "host"]
+    people = [name for name, role in catalog.roles.items() if role.kind == "outside"]
+    settings: dict[str, Any] = {
+        "name": "everything",
+        "cloud": "aws",
+        "tiers": {role: [f"10.{n}.0.0/24"] for n, role in enumerate(hosts)},
+        "external": {role: [f"172.{16 + n}.0.0/24"] for n, role in enumerate(people)},
+        "parameters": {"storefront-peer-port": 9393, "fas-ca-port": 50135},
+    }
+    sites = (
+        Deployment(features=dict.fromkeys(catalog.features, True) | dict.fromkeys(off, False), **settings)
+        for off in ALL_BUT
+    )
+    return tuple(flows_of(site, catalog) for site in sites)
+
+
+def test_all_eighteen_systems_have_a_table() -> None:
+    assert len(SYSTEMS) >= 18
+    assert len({system.name for system in SYSTEMS}) == len(SYSTEMS)
+    assert len({str(site) for site in SITES}) == len(SITES), "the name of a site tells what it varies"
+
+
+def test_every_expected_flow_cites_its_source() -> None:
+    assert [line for system in SYSTEMS for line in system.uncited] == []
+
+
+@pytest.mark.parametrize("site", SITES, ids=str)
+def test_a_site_has_exactly_the_flows_of_the_document(site: Site) -> None:
+    found = flows_of(site.deployment, Catalog.default())
+    extra = {pair: services - site.flows.get(pair, services - services) for pair, services in found.items()}
+    missing = {pair: services - found.get(pair, services - services) for pair, services in site.flows.items()}
+    assert shown({pair: services for pair, services in missing.items() if services}) == [], "missing"
+    assert shown({pair: services for pair, services in extra.items() if services}) == [], "extra"
+
+
+@pytest.mark.parametrize("site", [site for site in SITES if site.names], ids=str)
+def test_named_destinations_have_the_names_of_the_document(site: Site) -> None:
+    catalog = Catalog.default()
+    found: dict[str, frozenset[str]] = {}
+    for item in resolve(site.deployment, catalog).named:
+        for role in catalog.entry(item.cause.id).destination:
+            found[role] = found.get(role, frozenset()) | set(item.names)
+    listed = {role: found[role] for role in site.names if role in found}
+    assert listed == {role: names for role, names in site.names.items() if role in found}
+
+
+@pytest.mark.parametrize("never", NEVER, ids=lambda never: f"{never.system}, {never.line}")
+def test_what_must_yield_nothing_yields_nothing_with_everything_on(never: Never) -> None:
+    source, _, destination = never.pair
+    for flows in everything():
+        wrong = {
+            pair: services & never.services
+            for pair, services in flows.items()
+            if pair[1] == "->" and source in ("*", pair[0]) and destination in ("*", pair[2])
+        }
+        assert shown({pair: services for pair, services in wrong.items() if services}) == []
+
+
+def test_everything_on_is_a_great_deal() -> None:
+    assert all(len(flows) > 100 for flows in everything())
+
+
+@pytest.mark.parametrize("text", ["a - b: tcp 1", "a -> b tcp 1", "a -> b: tpc 1", "a -> b: tcp x"])
+def test_a_line_that_is_no_flow_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        parse_flows(text)
