@@ -1,0 +1,137 @@
+"""The order of the modules: each imports only from those before it."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import citrix_netpolicy
+
+PACKAGE = Path(citrix_netpolicy.__file__).parent
+
+# From bottom to top. Modules of one line do not import each other.
+ORDER = (
+    "errors markdown resources",
+    "net strict_yaml",
+    "document",
+    "model",
+    "catalog deployment",
+    "resolve",
+    "policy",
+    "traffic",
+    "minimize lint",
+    "compiler",
+    "targets",
+    "targets.describe targets.hcl",
+    "targets.aws",
+    "targets.terraform_aws",
+    "allowlist catalog_report output schema starter report",
+    "__init__",
+    "cli",
+    "__main__",
+)
+RANKS = {name: rank for rank, names in enumerate(ORDER) for name in names.split()}
+
+
+def _name(path: Path) -> str:
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
+
+
+FILES = {_name(path): path for path in sorted(PACKAGE.rglob("*.py")) if "_data" not in path.parts}
+
+
+class _Imports(ast.NodeVisitor):
+    """Collects what a module imports from this package, without what only type checkers see."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.found: set[str] = set()
+
+    def visit_If(self, node: ast.If) -> None:
+        if not (isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"):
+            self.generic_visit(node)
+            return
+        for other in node.orelse:
+            self.visit(other)
+
+    def visit_Import(self, node: ast.Import) -> None:
+        for alias in node.names:
+            self._add(alias.name)
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        assert node.level == 0, f"{self.name} imports relatively"
+        for alias in node.names:
+            module = f"{node.module}.{alias.name}"
+            self._add(module if module.removeprefix("citrix_netpolicy.") in FILES else str(node.module))
+
+    def _add(self, module: str) -> None:
+        if module == "citrix_netpolicy":
+            self.found.add("__init__")
+        elif module.startswith("citrix_netpolicy."):
+            self.found.add(module.removeprefix("citrix_netpolicy."))
+
+
+def imports_of(name: str) -> set[str]:
+    visitor = _Imports(name)
+    visitor.visit(ast.parse(FILES[name].read_text(encoding="utf-8")))
+    return visitor.found
+
+
+def test_the_reader_of_imports_sees_them() -> None:
+    assert imports_of("cli") >= {"__init__", "errors", "targets", "compiler"}
+    assert "strict_yaml" in imports_of("document"), "an import inside a function counts"
+    assert "document" not in imports_of("strict_yaml"), "an import for type checkers does not"
+
+
+def test_every_module_has_its_place() -> None:
+    assert sorted(FILES) == sorted(RANKS)
+
+
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_imports_come_from_below(name: str) -> None:
+    above = {other for other in imports_of(name) if RANKS[other] >= RANKS[name]}
+    assert not above, f"{name} imports from {sorted(above)}"
+
+
+@pytest.mark.parametrize("name", ["net", "policy", "traffic", "minimize", "compiler"])
+def test_policies_know_no_cloud(name: str) -> None:
+    assert not [other for other in imports_of(name) if other.startswith("targets")]
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if name.startswith("targets")])
+def test_targets_know_no_citrix(name: str) -> None:
+    assert not imports_of(name) & {"catalog", "deployment", "resolve", "compiler", "model"}
+
+
+@pytest.mark.parametrize("name", sorted(set(FILES) - {"cli"}))
+def test_only_the_command_prints(name: str) -> None:
+    tree = ast.parse(FILES[name].read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        assert not (isinstance(node, ast.Name) and node.id == "print")
+        assert not (isinstance(node, ast.Attribute) and node.attr in {"stdout", "stderr"})
+
+
+def test_a_bare_import_loads_little() -> None:
+    code = "import json, sys, citrix_netpolicy; print(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PACKAGE.parent
+    )
+    loaded = {name.partition(".")[0] for name in json.loads(done.stdout)}
+    assert "pydantic" in loaded
+    assert not loaded & {
+        "azure",
+        "boto3",
+        "botocore",
+        "hcl2",
+        "jinja2",
+        "lark",
+        "mypy_boto3_ec2",
+        "rich",
+        "yaml",
+    }
