@@ -1,0 +1,102 @@
+"""What importing, compiling and running the command costs, beside `import pydantic` in the same run."""
+
+from __future__ import annotations
+
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from citrix_netpolicy.catalog import load_catalog
+from citrix_netpolicy.compiler import compile_deployment
+from citrix_netpolicy.deployment import Deployment
+from citrix_netpolicy.targets import write
+
+ROOT = Path(__file__).parent.parent
+REFERENCE = ROOT / "examples" / "terraform" / "reference" / "deployment.yaml"
+TARGET = "terraform"
+RUNS = 10
+
+_TIMED_IMPORT = "import time; t = time.process_time(); import {0}; print(time.process_time() - t)"
+
+
+def _import_ms(module: str) -> float:
+    """Return the CPU ms that one import takes inside a fresh interpreter, without its start."""
+    done = subprocess.run(
+        [sys.executable, "-c", _TIMED_IMPORT.format(module)], cwd=ROOT, check=True, capture_output=True
+    )
+    return float(done.stdout) * 1000
+
+
+def _process_ms(*arguments: str) -> float:
+    """Return the CPU ms of a whole Python process, with its start and its end."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, *arguments], cwd=ROOT, check=True, capture_output=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) * 1000
+
+
+def _command_ms() -> float:
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = ["compile", str(REFERENCE), "--target", TARGET, "--out", f"{folder}/module"]
+        return _process_ms("-m", "citrix_netpolicy", *arguments)
+
+
+def _row(name: str, times: list[float], base: list[float]) -> None:
+    low, middle = min(times), statistics.median(times)
+    ratios = f"{low / min(base):5.2f}x min {middle / statistics.median(base):5.2f}x median"
+    print(f"{name:<44} {low:8.1f} {middle:8.1f}   {ratios}")
+
+
+def _in_process() -> None:
+    """Print the steps of one compile; the first reads the catalogue, the others find it read."""
+
+    def timed(name: str, runs: int) -> None:
+        times = []
+        for _ in range(runs):
+            start = time.process_time()
+            files = write(compile_deployment(Deployment.load(REFERENCE)), TARGET)
+            times.append((time.process_time() - start) * 1000)
+        low, middle = min(times), statistics.median(times)
+        print(f"{name:<44} {low:8.1f} {middle:8.1f}   {len(files)} files")
+
+    timed("load, compile and write, first", 1)
+    timed("load, compile and write, again", RUNS)
+    deployment, catalog = Deployment.load(REFERENCE), load_catalog()
+    times = []
+    for _ in range(RUNS):
+        start = time.process_time()
+        policy = compile_deployment(deployment, catalog)
+        times.append((time.process_time() - start) * 1000)
+    rules = f"{policy.naive_rules} rules became {policy.rule_count}, lower bound {policy.lower_bound}"
+    print(f"{'compile alone, again':<44} {min(times):8.1f} {statistics.median(times):8.1f}   {rules}")
+
+
+def main() -> None:
+    """Print the times and their ratios."""
+    print(f"{f'CPU ms of {RUNS} runs':<44} {'min':>8} {'median':>8}   beside pydantic")
+    modules = ("pydantic", "citrix_netpolicy")
+    whole_import, command = [], []
+    inside: dict[str, list[float]] = {module: [] for module in modules}
+    for run in range(RUNS + 1):  # the first run fills caches and is not counted; runs of both kinds alternate
+        taken = {module: _import_ms(module) for module in modules}
+        processes = _process_ms("-c", "import pydantic"), _command_ms()
+        if run:
+            for module in modules:
+                inside[module].append(taken[module])
+            whole_import.append(processes[0])
+            command.append(processes[1])
+    for module in modules:
+        _row(f"import {module}", inside[module], inside["pydantic"])
+    _row('process `python -c "import pydantic"`', whole_import, whole_import)
+    _row(f"process `compile … --target {TARGET}`", command, whole_import)
+    print()
+    print(f"in one process, {REFERENCE.relative_to(ROOT)}")
+    _in_process()
+
+
+if __name__ == "__main__":
+    main()
