@@ -34,7 +34,8 @@ def minimize(policy: Policy, cidrs: Cidrs = "exact") -> Policy:
     """Return a policy of the fewest rules with the same traffic; each rule keeps all causes it serves.
 
     `exact` joins prefixes wherever that saves a rule. `stable` joins services only and leaves every prefix
-    as it was declared, so that a new subnet adds rules and changes none.
+    as it was declared, so that a new subnet adds rules and changes none; one that overlaps others lends them
+    its causes.
     """
     groups = tuple(
         replace(
@@ -150,7 +151,7 @@ def _join(stack: list[_Node], version: int) -> Iterator[tuple[Prefix, Service]]:
         common = low.common & high.common
         if not common:
             return
-        if low.maximal == high.maximal and low.common == high.common:
+        if low.maximal == high.maximal:
             kept = low.maximal
         else:
             candidates = low.maximal | high.maximal

@@ -212,8 +212,10 @@ ALL: Final = ServiceSet(
 def ports(protocol: Protocol, first: int, last: int | None = None) -> Service:
     """Return the TCP or UDP service `first` to `last`.
 
-    Raises ValueError for a port outside 1 to 65535 or a range that runs backwards.
+    Raises ValueError for another protocol, a port outside 1 to 65535 or a range that runs backwards.
     """
+    if protocol not in (Protocol.TCP, Protocol.UDP):
+        raise ValueError(f"{protocol} has no ports")
     last = first if last is None else last
     for port in (first, last):
         if not 1 <= port <= LAST_PORT:
@@ -226,8 +228,10 @@ def ports(protocol: Protocol, first: int, last: int | None = None) -> Service:
 def icmp(protocol: Protocol, type_: int | None = None, code: int | None = None) -> Service:
     """Return an ICMP service; None stands for all types, or all codes of the type.
 
-    Raises ValueError for a number outside 0 to 255 or a code without a type.
+    Raises ValueError for another protocol, a number outside 0 to 255 or a code without a type.
     """
+    if protocol not in (Protocol.ICMP, Protocol.ICMPV6):
+        raise ValueError(f"{protocol} has no ICMP types")
     if type_ is None:
         if code is not None:
             raise ValueError("an ICMP code needs a type")
@@ -258,8 +262,11 @@ class Prefix(NamedTuple):
         except ValueError:
             raise ValueError(f"`{text}` is no IPv4 or IPv6 prefix such as 10.20.1.0/24") from None
         bits = BITS[ip.version]
-        if isinstance(ip, ipaddress.IPv6Address) and ip.scope_id is not None:
-            raise ValueError(f"`{text}` has a zone, which no cloud rule can carry")
+        if isinstance(ip, ipaddress.IPv6Address):
+            if ip.scope_id is not None:
+                raise ValueError(f"`{text}` has a zone, which no cloud rule can carry")
+            if ip.ipv4_mapped is not None:
+                raise ValueError(f"`{text}` is an IPv4 address in IPv6 form; write it as IPv4")
         if not slash:
             return cls(ip.version, int(ip), bits)
         if length not in _LENGTHS or int(length) > bits:
@@ -291,28 +298,36 @@ class Prefix(NamedTuple):
 
 def merge_prefixes(prefixes: Iterable[Prefix]) -> list[Prefix]:
     """Return the fewest prefixes that hold exactly the same addresses, in ascending order."""
-    merged: list[Prefix] = []
-    prefixes = list(prefixes)
-    for version, bits in BITS.items():
-        sizes = [1 << (bits - length) for length in range(bits + 1)]
-        # The stack holds (network, length) of disjoint prefixes whose buddies have not been seen yet.
-        networks: list[int] = []
-        lengths: list[int] = []
-        end = -1
-        for network, length in sorted({(p[1], p[2]) for p in prefixes if p[0] == version}):
-            if network <= end:
-                continue
-            end = network + sizes[length] - 1
-            while networks and lengths[-1] == length and networks[-1] == network ^ sizes[length]:
-                network = networks.pop()  # noqa: PLW2901 - the pair goes on as one prefix
-                lengths.pop()
-                length -= 1  # noqa: PLW2901
-            networks.append(network)
-            lengths.append(length)
-        merged += [
-            Prefix(version, network, length) for network, length in zip(networks, lengths, strict=True)
-        ]
-    return merged
+    # One number for network and length sorts as the pair does, and costs a fraction of it.
+    keys: dict[int, list[int]] = {version: [] for version in BITS}
+    for version, network, length in prefixes:
+        keys[version].append(network << 8 | length)
+    new = tuple.__new__
+    return [
+        new(Prefix, (version, key >> 8, key & 255))
+        for version, members in keys.items()
+        for key in _merged(sorted(members), BITS[version])
+    ]
+
+
+def _merged(keys: list[int], bits: int) -> list[int]:
+    """Merge ascending prefixes of one family, each written `network << 8 | length`."""
+    sizes = [1 << (bits - length) for length in range(bits + 1)]
+    # Disjoint prefixes whose other half, the one that makes them a wider prefix, has not been seen yet.
+    waiting: list[int] = []
+    end = -1
+    for key in keys:
+        network = key >> 8
+        if network <= end:
+            continue
+        joined, size = key, sizes[key & 255]
+        end = network + size - 1
+        while waiting and network & size and waiting[-1] == joined - (size << 8):
+            joined = waiting.pop() - 1
+            network -= size
+            size <<= 1
+        waiting.append(joined)
+    return waiting
 
 
 def prefixes_between(version: int, first: int, last: int) -> Iterator[tuple[int, int]]:
