@@ -324,7 +324,7 @@ class Deployment(Model):  # noqa: PLW1641 - it holds maps, so it has no hash
         return {**data, "cloud": None, "networks": {"main": {"cloud": data["cloud"]}}}
 
     def _check(self) -> None:
-        problems = [*self._network_problems(), *self._name_problems(), *self._overlaps()]
+        problems = [*self._network_problems(), *self._external_problems(), *self._overlaps()]
         if problems:
             raise InputError(in_order(problems))
 
@@ -347,11 +347,17 @@ class Deployment(Model):  # noqa: PLW1641 - it holds maps, so it has no hash
             if network not in self.networks:
                 yield self.problem(path, f"unknown network `{network}`", nearest(network, self.networks))
 
-    def _name_problems(self) -> Iterator[Problem]:
-        for name in self.external:
+    def _external_problems(self) -> Iterator[Problem]:
+        lists: dict[str, PrefixListId] = {}
+        for name, external in self.external.items():
             if name in self.tiers:
                 hint = "names of tiers and externals are shared; give it another and list its `roles`"
                 yield self.problem(("external", name), f"`{name}` is a tier already", hint)
+            prefix_list = external.prefix_list
+            if prefix_list and lists.setdefault(prefix_list.id, prefix_list) != prefix_list:
+                other = lists[prefix_list.id].max_entries
+                message = f"`{prefix_list.id}` has {prefix_list.max_entries} entries here and {other} before"
+                yield self.problem(("external", name, "prefix-list"), message, "give the list's own maximum")
 
     def _overlaps(self) -> Iterator[Problem]:
         """Find subnets of two tiers that share addresses: their group would be decided by chance."""
