@@ -1,0 +1,151 @@
+"""The catalogue command: listings that filter, and exports that hold everything."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from typing import Any
+
+import pytest
+
+from citrix_netpolicy import Catalog, cli
+from citrix_netpolicy.catalog_report import EXPORTS, entry_lines, select
+
+CATALOG = Catalog.default()
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    code = cli.main(["catalog", *arguments])
+    printed = capsys.readouterr()
+    return code, printed.out, printed.err
+
+
+def ids(**filters: Any) -> set[str]:
+    return {entry.id for entry in select(CATALOG, **filters)}
+
+
+def test_filters_by_product_in_any_case_and_by_part() -> None:
+    found = ids(product="provisioning serv")
+    assert found == {entry.id for entry in CATALOG.entries if entry.product == "Provisioning Services"}
+    assert found
+
+
+def test_filters_by_role_through_wildcards() -> None:
+    assert {"license-request", "ddc-sql", "storefront-xml"} <= ids(role="ddc")
+    assert "pvs-sql" not in ids(role="ddc")
+
+
+def test_filters_by_feature_whether_it_must_be_on_or_off() -> None:
+    assert {"gateway-hdx-tls", "gateway-hdx-ica"} <= ids(feature="tls-to-vda")
+    # A feature may switch a single service of an entry.
+    assert "gateway-storefront" in ids(feature="plaintext-storefront")
+
+
+def test_filters_by_a_port_inside_a_range() -> None:
+    assert "pvs-target-streaming" in ids(port=6915)
+    assert "pvs-target-streaming" not in ids(port=6931)
+
+
+def test_filters_add_up() -> None:
+    assert ids(role="vda", port=1494, product="Citrix Gateway") == {"gateway-hdx-ica"}
+
+
+def test_list_prints_a_line_for_each_entry(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, "list", "--port", "9095")
+    assert (code, err) == (0, "")
+    assert out == "ddc-peer-orchestration: ddc to ddc: tcp 9095\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["list", "--role", "dcd"], "error: unknown role `dcd` (help: did you mean `ddc`?)\n"),
+        (["list", "--feature", "etd"], "error: unknown feature `etd` (help: did you mean `edt`?)\n"),
+        (["list", "--port", "65536"], "error: port `65536` is not between 1 and 65535\n"),
+        (["show", "ddc-sq"], "error: the catalogue has no entry `ddc-sq` (help: did you mean `ddc-sql`?)\n"),
+    ],
+)
+def test_words_that_are_not_there_are_refused(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    assert run(capsys, *arguments) == (2, "", said)
+
+
+def test_show_tells_citation_and_erratum(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "show", "ddc-sql-browser")
+    assert code == 0
+    title = CATALOG.documents["citrix-communication-ports"].title
+    assert f"  cited        {title}: Citrix Virtual Apps and Desktops, line 178\n" in out
+    assert "  as written   DDC Controller | Microsoft SQL Server | TCP | 1434\n" in out
+    assert "  erratum      " in out
+
+
+@pytest.mark.parametrize("entry", CATALOG.entries, ids=lambda entry: entry.id)
+def test_every_entry_can_be_shown(entry: Any) -> None:
+    text = "\n".join(entry_lines(CATALOG, entry))
+    assert entry.purpose in text
+    assert entry.reason in text
+    assert entry.erratum in text
+
+
+@pytest.mark.parametrize(("what", "count"), [("roles", CATALOG.roles), ("features", CATALOG.features)])
+def test_words_are_listed_with_their_description(
+    capsys: pytest.CaptureFixture[str], what: str, count: dict[str, Any]
+) -> None:
+    code, out, _ = run(capsys, what)
+    assert code == 0
+    assert len(out.splitlines()) == len(count)
+    assert all(word.description in out for word in count.values())
+
+
+def test_a_default_that_hangs_on_a_role_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "\npvs [on with pvs]: " in run(capsys, "features")[1]
+
+
+def test_the_json_has_the_shape_that_is_promised(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "export", "--format", "json")
+    document = json.loads(out)
+    assert code == 0
+    assert document["version"] == 1
+    assert [entry["id"] for entry in document["entries"]] == [entry.id for entry in CATALOG.entries]
+    keys = "id product source destination services features treatment reason evidence citation"
+    for entry in document["entries"]:
+        assert {*keys.split(), "as_written", "purpose"} <= set(entry)
+        assert set(entry["citation"]) == {"document", "section", "line"}
+        assert all(set(citation) == set(entry["citation"]) for citation in entry.get("citations", ()))
+        for service in entry["services"]:
+            assert all(first <= last for first, last in service["ports"])
+    (heartbeat,) = (entry for entry in document["entries"] if entry["id"] == "adc-ha-heartbeat")
+    assert heartbeat["services"] == [{"protocol": "udp", "ports": [[3003, 3003]]}]
+    section = {"document": "citrix-communication-ports", "section": "Citrix ADC", "line": 8}
+    assert heartbeat["citation"] == section
+    assert "citations" not in heartbeat
+
+
+def test_an_entry_for_several_lines_lists_its_citations() -> None:
+    document = json.loads(EXPORTS["json"](CATALOG))
+    several = {entry["id"]: entry["citations"] for entry in document["entries"] if "citations" in entry}
+    lines = [citation["line"] for citation in several["cloud-connector-digicert-http"]]
+    assert {57, 58} <= set(lines)
+
+
+def test_the_csv_has_a_row_for_each_entry() -> None:
+    rows = list(csv.DictReader(io.StringIO(EXPORTS["csv"](CATALOG))))
+    assert [row["id"] for row in rows] == [entry.id for entry in CATALOG.entries]
+    (row,) = (row for row in rows if row["id"] == "ddc-sql-browser")
+    assert row["citations"] == "citrix-communication-ports, Citrix Virtual Apps and Desktops L178"
+    assert (row["source"], row["destination"], row["services"]) == ("ddc", "sql", "udp 1434")
+
+
+def test_every_erratum_is_in_the_errata() -> None:
+    text = EXPORTS["errata"](CATALOG)
+    told = [entry.id for entry in CATALOG.entries if entry.erratum]
+    assert told
+    assert all(f"| {id_} |" in text for id_ in told)
+
+
+def test_every_word_is_in_the_document() -> None:
+    text = EXPORTS["markdown"](CATALOG)
+    for name in (*CATALOG.features, *CATALOG.parameters, *(entry.id for entry in CATALOG.entries)):
+        assert f"| {name} |" in text
