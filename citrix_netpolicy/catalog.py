@@ -309,18 +309,10 @@ class _Composition:
 
     def _check(self, id_: str, entry: Entry) -> None:
         file, path = self.places[id_]
-        used: list[tuple[str, str, str]] = [
-            *(("source", "roles", role) for role in entry.source),
-            *(("destination", "roles", role) for role in entry.destination),
-            *(("features", "features", name.removeprefix("!")) for name in entry.features),
-            *(("citations", "documents", citation.document) for citation in entry.citations),
-        ]
-        for service in entry.services:
-            used += [("services", "features", name.removeprefix("!")) for name in service.features]
-            if service.parameter:
-                used.append(("services", "parameters", service.parameter))
-        for key, kind, name in used:
-            self._known(file, (*path, key), kind, name)
+        for key, kind, names in _words_of(entry):
+            for name in names:
+                if name not in self.vocabularies[kind]:
+                    self._known(file, (*path, key), kind, name)
         for citation in entry.citations:
             source = self.vocabularies["documents"].get(citation.document)
             if source and citation.line is not None and not 1 <= citation.line <= (source.lines or 0):
@@ -365,6 +357,18 @@ class _Composition:
     def _problem(self, file: Document, path: DataPath, message: str, hint: str = "") -> None:
         place = show_path(path)
         self.problems.append(Problem(message=message, path=place, mark=file.mark(path), hint=hint))
+
+
+def _words_of(entry: Entry) -> Iterator[tuple[str, str, Iterable[str]]]:
+    """Yield the words that an entry uses: under which key, of which vocabulary, and which."""
+    yield "source", "roles", entry.source
+    yield "destination", "roles", entry.destination
+    yield "features", "features", (name.removeprefix("!") for name in entry.features)
+    yield "citations", "documents", (citation.document for citation in entry.citations)
+    for service in entry.services:
+        yield "services", "features", (name.removeprefix("!") for name in service.features)
+        if service.parameter:
+            yield "services", "parameters", (service.parameter,)
 
 
 def _reachable(name: str, features: Mapping[str, Feature]) -> set[str]:

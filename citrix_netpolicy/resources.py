@@ -22,10 +22,13 @@ def templates() -> Traversable:
 
 
 def _data(name: str) -> Traversable:
-    # Imported here because it is half as costly as the rest of the package, and unused by a bare import.
+    # A wheel carries the data inside the package; a checkout, editable or not, keeps it beside the package,
+    # where its reviewers look for it.
+    package = Path(__file__).parent
+    for folder in (package / "_data" / name, package.parent / name):
+        if folder.is_dir():
+            return folder
+    # The package was imported from an archive. The general way is slow to import, so it comes last.
     from importlib.resources import files  # noqa: PLC0415
 
-    # A wheel carries the data inside the package; a checkout, editable or not,
-    # keeps it beside the package, where its reviewers look for it.
-    packaged = files("citrix_netpolicy") / "_data" / name
-    return packaged if packaged.is_dir() else Path(__file__).parent.parent / name
+    return files("citrix_netpolicy") / "_data" / name
