@@ -6,6 +6,7 @@ never asks the code it tests.
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import shutil
@@ -37,7 +38,8 @@ EGRESS_RULE: Final = "aws_vpc_security_group_egress_rule"
 RULE_TYPES: Final = {INGRESS_RULE: Direction.INGRESS, EGRESS_RULE: Direction.EGRESS}
 
 _EXAMPLES: Final = Path(__file__).parent.parent / "examples" / "terraform"
-_PLUGINS: Final = Path("/opt/tf-plugins")
+# Where machines keep a mirror of providers, beside what the environment variable names.
+_MIRRORS: Final = ("~/.terraform.d/plugins", "/usr/local/share/terraform/plugins", "/opt/*")
 
 
 def absent(what: str) -> NoReturn:
@@ -207,9 +209,18 @@ output "names" {{
 """
 
 
+def _mirror() -> str:
+    """Return a folder of this machine that holds the AWS provider, or nothing."""
+    for pattern in _MIRRORS:
+        for folder in sorted(glob.glob(os.path.expanduser(pattern))):  # noqa: PTH111, PTH207
+            if Path(folder, "registry.terraform.io", "hashicorp", "aws").is_dir():
+                return folder
+    return ""
+
+
 def cli_config(folder: Path) -> str:
     """Return a Terraform CLI configuration: the provider from a folder if there is one, else downloaded."""
-    plugins = os.environ.get("CITRIX_NETPOLICY_TF_PLUGINS") or (str(_PLUGINS) if _PLUGINS.is_dir() else "")
+    plugins = os.environ.get("CITRIX_NETPOLICY_TF_PLUGINS") or _mirror()
     cache = folder / "plugin-cache"
     cache.mkdir()
     source = "direct {}"
