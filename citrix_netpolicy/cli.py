@@ -46,13 +46,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code: Exit = options.run(options)
         sys.stdout.flush()
+        sys.stderr.flush()
     except NetpolicyError as error:
         for line in problem_lines(error):
             print(line, file=sys.stderr)
         return Exit.BAD_INPUT
     except BrokenPipeError:
         # The reader of our output has gone; there is nobody left to tell.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(nowhere, stream.fileno())
         return Exit.DONE
     except OSError as error:
         print(f"error: cannot write the output: {error.strerror}", file=sys.stderr)
