@@ -7,14 +7,18 @@ with the fewest rules that permit exactly the flows of the site.
     policy = compile_deployment(Deployment.load("contoso.yaml"))
 """
 
-from citrix_netpolicy.catalog import Catalog
-from citrix_netpolicy.compiler import compile_deployment
-from citrix_netpolicy.deployment import Deployment
-from citrix_netpolicy.errors import InputError, NetpolicyError, OutputError, Problem, TargetError
-from citrix_netpolicy.minimize import minimize
-from citrix_netpolicy.policy import Direction, Finding, Group, Policy, Rule
-from citrix_netpolicy.targets import write
-from citrix_netpolicy.traffic import Traffic, traffic_of
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from citrix_netpolicy.catalog import Catalog
+    from citrix_netpolicy.compiler import compile_deployment
+    from citrix_netpolicy.deployment import Deployment
+    from citrix_netpolicy.errors import InputError, NetpolicyError, OutputError, Problem, TargetError
+    from citrix_netpolicy.minimize import minimize
+    from citrix_netpolicy.policy import Direction, Finding, Group, Policy, Rule
+    from citrix_netpolicy.targets import write
+    from citrix_netpolicy.traffic import Traffic, traffic_of
 
 __all__ = [
     "Catalog",
@@ -37,3 +41,35 @@ __all__ = [
 ]
 
 __version__ = "0.1.0"
+
+# Each public name and the module that defines it. A name loads its module when it is first used, so that a
+# build script pays for what it needs.
+_HOMES = {
+    "Catalog": "catalog",
+    "Deployment": "deployment",
+    "Direction": "policy",
+    "Finding": "policy",
+    "Group": "policy",
+    "InputError": "errors",
+    "NetpolicyError": "errors",
+    "OutputError": "errors",
+    "Policy": "policy",
+    "Problem": "errors",
+    "Rule": "policy",
+    "TargetError": "errors",
+    "Traffic": "traffic",
+    "compile_deployment": "compiler",
+    "minimize": "minimize",
+    "traffic_of": "traffic",
+    "write": "targets",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module `{__name__}` has no attribute `{name}`")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

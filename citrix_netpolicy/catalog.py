@@ -210,6 +210,11 @@ class Catalog(Model):
         return entry.citations + tuple(citation for other in again for citation in other.citations)
 
 
+# A deployment is built on the way to its first use; these are needed as soon as there is a catalogue.
+for _model in (SourceDocument, Role, Feature, Parameter, Entry):
+    _model.model_rebuild()
+
+
 @cache
 def load_catalog(*files: Path) -> Catalog:
     """Read and check the shipped catalogue together with `files` of the same format. Read once per process.

@@ -117,12 +117,19 @@ def test_only_the_command_prints(name: str) -> None:
         assert not (isinstance(node, ast.Attribute) and node.attr in {"stdout", "stderr"})
 
 
-def test_a_bare_import_loads_little() -> None:
-    code = "import json, sys, citrix_netpolicy; print(json.dumps(sorted(sys.modules)))"
+def _loaded_by(statement: str) -> set[str]:
+    """Return the top-level modules that a fresh interpreter has loaded after `statement`."""
+    code = f"import json, sys; {statement}; print(json.dumps(sorted(sys.modules)))"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PACKAGE.parent
     )
-    loaded = {name.partition(".")[0] for name in json.loads(done.stdout)}
+    return {name.partition(".")[0] for name in json.loads(done.stdout)}
+
+
+def test_a_bare_import_loads_nothing_else() -> None:
+    names = ", ".join(citrix_netpolicy.__all__)
+    assert "pydantic" not in _loaded_by("import citrix_netpolicy")
+    loaded = _loaded_by(f"from citrix_netpolicy import {names}")
     assert "pydantic" in loaded
     assert not loaded & {
         "azure",
