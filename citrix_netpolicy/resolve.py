@@ -135,7 +135,9 @@ class _Resolver:
             self._leave(entry.id, reason)
             return
         citations = tuple(str(citation) for citation in self.catalog.citations(entry))
-        cause = Cause(entry.id, entry.purpose, citations, entry.internet)
+        # Whoever reads the rule should know that nobody has seen it in a source.
+        purpose = f"{entry.purpose} (unverified)" if entry.evidence == "unverified" else entry.purpose
+        cause = Cause(entry.id, purpose, citations, entry.internet)
         if entry.treatment == "name":
             self._name_destinations(entry, services, cause)
             return

@@ -247,6 +247,13 @@ def test_a_custom_flow_without_ends_is_reported() -> None:
     }
 
 
+def test_what_nobody_has_seen_says_so_in_the_rule() -> None:
+    unverified, seen = (
+        resolve(site(), catalog(f"{WEB_APP}, evidence: {e}")).flows for e in ("unverified", "seen")
+    )
+    assert [flow.cause.purpose for flow in (*unverified, *seen)] == ["x (unverified)", "x"]
+
+
 def test_duplicates_lend_their_citations() -> None:
     again = f"{WEB_APP.replace('web-app', 'again')}, treatment: duplicate, duplicate-of: web-app"
     (flow,) = resolve(site(), catalog(WEB_APP, again)).flows

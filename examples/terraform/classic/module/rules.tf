@@ -451,7 +451,7 @@ locals {
     }
     "file-server/ingress/tcp/445/tier:pvs" = {
       group       = "file-server"
-      description = "vDisk store of Provisioning servers on a share"
+      description = "vDisk store of Provisioning servers on a share (unverified)"
       ip_protocol = "tcp"
       from_port   = 445
       to_port     = 445
@@ -459,7 +459,7 @@ locals {
     }
     "file-server/ingress/tcp/445/tier:vda" = {
       group       = "file-server"
-      description = "Shares for profiles and user data"
+      description = "Shares for profiles and user data (unverified)"
       ip_protocol = "tcp"
       from_port   = 445
       to_port     = 445
@@ -1134,7 +1134,7 @@ locals {
     }
     "adc-management/egress/udp/1812-1813/10.98.0.21/32" = {
       group       = "adc-management"
-      description = "RADIUS authentication from the NSIP; RADIUS accounting from the NSIP"
+      description = "RADIUS authentication from the NSIP; RADIUS accounting from the NSIP (unverified)"
       ip_protocol = "udp"
       from_port   = 1812
       to_port     = 1813
@@ -1910,7 +1910,7 @@ locals {
     }
     "pvs/egress/tcp/445/tier:file-server" = {
       group       = "pvs"
-      description = "vDisk store of Provisioning servers on a share"
+      description = "vDisk store of Provisioning servers on a share (unverified)"
       ip_protocol = "tcp"
       from_port   = 445
       to_port     = 445
@@ -2478,7 +2478,7 @@ locals {
     }
     "vda/egress/tcp/445/tier:file-server" = {
       group       = "vda"
-      description = "Shares for profiles and user data"
+      description = "Shares for profiles and user data (unverified)"
       ip_protocol = "tcp"
       from_port   = 445
       to_port     = 445
