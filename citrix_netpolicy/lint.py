@@ -158,6 +158,32 @@ def _port_collisions(site: _Site) -> Iterator[Finding]:
                 )
 
 
+def _idle_exclusions(site: _Site) -> Iterator[Finding]:
+    """Exclusions of entries that would give nothing anyway."""
+    for exclusion in site.deployment.exclude:
+        others = tuple(other for other in site.deployment.exclude if other != exclusion)
+        if site.is_unmoved_by(exclude=others):
+            yield Finding(
+                "exclusion-without-effect",
+                exclusion.entry,
+                f"the entry `{exclusion.entry}` is excluded, but gives nothing in this site anyway",
+                f"remove it; `citrix-netpolicy catalog show {exclusion.entry}` tells of the entry",
+            )
+
+
+def _idle_flows(site: _Site) -> Iterator[Finding]:
+    """Flows of the site's own that give less than they say."""
+    for item in site.policy.unenforced:
+        kind, _, name = item.entry.partition("flow:")
+        if not kind and name in site.deployment.flows:
+            yield Finding(
+                "flow-without-effect",
+                name,
+                f"a part of the flow `{name}` gives no rule: {item.reason}",
+                "check its ends",
+            )
+
+
 def _lonely_tiers(site: _Site) -> Iterator[Finding]:
     """Tiers that have no flow with any peer."""
     busy = {end for flow in site.policy.flows for end in (flow.source, flow.destination)}
@@ -193,6 +219,8 @@ CHECKS: Final[tuple[Callable[[_Site], Iterator[Finding]], ...]] = (
     _port_collisions,
     _idle_features,
     _idle_parameters,
+    _idle_exclusions,
+    _idle_flows,
     _lonely_tiers,
     _roles_without_subnet,
 )

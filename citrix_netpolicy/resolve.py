@@ -155,11 +155,11 @@ class _Resolver:
         for name, role in self.catalog.roles.items() if entry.stand_in else ():
             part = role.stands_in_for
             if part and self.features[part.feature]:
-                replaced = {part.role: name}
-                yield (
-                    tuple(replaced.get(role, role) for role in entry.source),
-                    tuple(replaced.get(role, role) for role in entry.destination),
+                source, destination = (
+                    tuple(name if one == part.role else one for one in end)
+                    for end in (entry.source, entry.destination)
                 )
+                yield source, destination
 
     def _name_destinations(self, entry: Entry, services: ServiceSet, cause: Cause) -> None:
         """Note what the holders of the source roles reach by name. A rule needs their tier's consent."""
@@ -190,12 +190,11 @@ class _Resolver:
         for spec in flow.services:
             services |= spec.services()
         cause = Cause(f"flow:{name}", flow.reason, (f"deployment {self.deployment.name}, flows.{name}",))
-        sources = self._named_ends(flow.source)
-        destinations = self._named_ends(flow.destination)
-        if sources and destinations:
-            self._connect(product(sources, destinations), services, cause)
-        else:
-            self._leave(cause.id, "no tier or external has the roles at one of its ends")
+        sources, nobody = self._named_ends(flow.source)
+        destinations, nobody_there = self._named_ends(flow.destination)
+        for role in dict.fromkeys((*nobody, *nobody_there)):
+            self._leave(cause.id, f"no tier or external has the role `{role}`")
+        self._connect(product(sources, destinations), services, cause)
 
     def _connect(self, pairs: Iterable[tuple[str, str]], services: ServiceSet, cause: Cause) -> None:
         """Add a flow for each pair of ends. A pair that can have none is reported.
@@ -279,13 +278,15 @@ class _Resolver:
                 nobody.append(role)
         return sorted(ends), nobody
 
-    def _named_ends(self, names: Iterable[str]) -> list[str]:
-        """Return the ends of a custom flow: names of tiers and externals, or roles."""
+    def _named_ends(self, names: Iterable[str]) -> tuple[list[str], list[str]]:
+        """Return the ends of a custom flow, named or by role, and the roles nobody has."""
         ends: dict[str, None] = {}
+        nobody: list[str] = []
         for name in names:
-            known = name in self.deployment.ends
-            ends |= dict.fromkeys([name] if known else self._ends([name])[0])
-        return sorted(ends)
+            found, lacking = ([name], []) if name in self.deployment.ends else self._ends([name])
+            ends |= dict.fromkeys(found)
+            nobody += lacking
+        return sorted(ends), nobody
 
 
 def feature_states(deployment: Deployment, catalog: Catalog) -> dict[str, bool]:

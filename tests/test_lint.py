@@ -103,6 +103,20 @@ def test_a_port_moved_to_where_another_service_listens() -> None:
     assert "port-taken" not in findings(parameters={"xml-service-port": 443})
 
 
+def test_an_exclusion_of_what_gives_nothing_anyway() -> None:
+    exclude = [
+        {"entry": "ddc-vcenter", "reason": "no vSphere"},
+        {"entry": "ddc-peer", "reason": "one controller"},
+    ]
+    assert findings(exclude=exclude) == {"exclusion-without-effect": ["ddc-vcenter"]}
+
+
+def test_a_flow_of_the_site_that_gives_nothing() -> None:
+    services = [{"protocol": "tcp", "ports": [9182]}]
+    flow = {"source": "pvs", "destination": "vda", "services": services, "reason": "metrics"}
+    assert findings(flows={"metrics": flow}) == {"flow-without-effect": ["metrics"]}
+
+
 def test_a_tier_without_peers() -> None:
     found = findings(tiers={**SOUND["tiers"], "netscaler-lom": ["10.0.9.0/28"]})
     assert found == {"tier-without-peers": ["netscaler-lom"]}

@@ -242,9 +242,15 @@ def test_a_custom_flow_names_tiers_externals_and_roles() -> None:
 def test_a_custom_flow_without_ends_is_reported() -> None:
     services = [{"protocol": "tcp", "ports": 1}]
     flow = {"source": "db", "destination": "web", "services": services, "reason": "r"}
-    assert told(site(flows={"f": flow}))[1] == {
-        "flow:f": "no tier or external has the roles at one of its ends"
-    }
+    assert told(site(flows={"f": flow}))[1] == {"flow:f": "no tier or external has the role `db`"}
+
+
+def test_a_custom_flow_tells_of_each_role_that_nobody_has() -> None:
+    services = [{"protocol": "tcp", "ports": 1}]
+    flow = {"source": ["db", "app"], "destination": "web", "services": services, "reason": "r"}
+    flows, reasons = told(site(flows={"f": flow}))
+    assert flows == ["app to web: tcp 1"]
+    assert reasons == {"flow:f": "no tier or external has the role `db`"}
 
 
 def test_what_nobody_has_seen_says_so_in_the_rule() -> None:
