@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import real
+from azurerm import azurerm
 from hypothesis import settings
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
 
     from citrix_netpolicy import Policy
+
+__all__ = ["azurerm"]  # a fixture that lives beside what it offers
 
 # A busy machine is no bug.
 settings.register_profile("unhurried", deadline=None)

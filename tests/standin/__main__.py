@@ -1,0 +1,217 @@
+"""The stand-in as a process that Terraform starts: `python -m standin SCHEMA`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any, Final
+
+from tf import runner, types  # type: ignore[import-untyped]
+from tf.gen import tfplugin_pb2 as pb  # type: ignore[import-untyped]
+from tf.iface import Provider, Resource  # type: ignore[import-untyped]
+from tf.schema import Attribute, Block, NestedBlock, NestMode, Schema  # type: ignore[import-untyped]
+
+from standin.limits import problems
+
+# azurerm makes these anew when one of these arguments changes; the schema does not tell.
+_FORCES_NEW: Final = {
+    "location",
+    "name",
+    "network_security_group_id",
+    "network_security_group_name",
+    "resource_group_name",
+    "subnet_id",
+    "virtual_network_name",
+}
+_NETWORK: Final = (
+    "/subscriptions/{subscription}/resourceGroups/{resource_group_name}/providers/Microsoft.Network"
+)
+_IDS: Final = {
+    "azurerm_application_security_group": _NETWORK + "/applicationSecurityGroups/{name}",
+    "azurerm_network_security_group": _NETWORK + "/networkSecurityGroups/{name}",
+    "azurerm_network_security_rule": (
+        _NETWORK + "/networkSecurityGroups/{network_security_group_name}/securityRules/{name}"
+    ),
+    "azurerm_resource_group": "/subscriptions/{subscription}/resourceGroups/{name}",
+    "azurerm_subnet": _NETWORK + "/virtualNetworks/{virtual_network_name}/subnets/{name}",
+    "azurerm_subnet_network_security_group_association": "{subnet_id}",
+    "azurerm_virtual_network": _NETWORK + "/virtualNetworks/{name}",
+}
+# The schema at hand has no provider block: this is the part of it that sites use, without the features.
+_PROVIDER: Final = {
+    "attributes": {
+        "client_id": {"type": "string", "optional": True},
+        "resource_provider_registrations": {"type": "string", "optional": True},
+        "subscription_id": {"type": "string", "optional": True},
+        "tenant_id": {"type": "string", "optional": True},
+        "use_cli": {"type": "bool", "optional": True},
+    },
+    "block_types": {"features": {"nesting_mode": "list", "block": {}, "min_items": 1, "max_items": 1}},
+}
+
+
+class _Type(types.TfType):  # type: ignore[misc]
+    """A type as the schema writes it; values pass as Terraform sends them."""
+
+    def __init__(self, written: Any) -> None:
+        self.written = written
+
+    def encode(self, value: Any) -> Any:
+        return value
+
+    def decode(self, value: Any) -> Any:
+        return value
+
+    def tf_type(self) -> bytes:
+        return json.dumps(self.written).encode()
+
+
+class _NestedBlock(NestedBlock):  # type: ignore[misc]
+    """A nested block of any mode; values pass as Terraform sends them."""
+
+    def __init__(self, name: str, written: dict[str, Any]) -> None:
+        # `tf` knows no lists of blocks, though the protocol does.
+        self.mode = pb.Schema.NestedBlock.NestingMode.Value(written["nesting_mode"].upper())
+        limits = {limit: written[limit] for limit in ("min_items", "max_items") if limit in written}
+        super().__init__(name, NestMode.Single, Block(*_content(written["block"])), **limits)
+
+    def to_pb(self) -> Any:
+        message = super().to_pb()
+        message.nesting = self.mode
+        return message
+
+    def encode(self, value: Any) -> Any:
+        return value
+
+    def decode(self, value: Any) -> Any:
+        return value
+
+    def semantically_equal(self, a_decoded: Any, b_decoded: Any) -> bool:
+        return bool(a_decoded == b_decoded)
+
+
+def _content(block: dict[str, Any]) -> tuple[list[Any], list[Any]]:
+    """Return the arguments of `Block` for a block as the schema writes it."""
+    attributes = [
+        Attribute(
+            name,
+            _Type(written["type"]),
+            required=written.get("required"),
+            optional=written.get("optional"),
+            computed=written.get("computed"),
+            requires_replace=name in _FORCES_NEW,
+        )
+        for name, written in block.get("attributes", {}).items()
+        if not written.get("write_only")  # the protocol of `tf` is older than these
+    ]
+    return attributes, [_NestedBlock(*pair) for pair in block.get("block_types", {}).items()]
+
+
+def _schema(written: dict[str, Any]) -> Any:
+    attributes, blocks = _content(written["block"])
+    return Schema(attributes, written["version"], blocks)
+
+
+class _Echo(Resource):  # type: ignore[misc]
+    """A resource that is whatever was planned."""
+
+    type_name: str
+    schema: Any
+
+    def __init__(self, provider: _Azurerm) -> None:
+        self.provider = provider
+
+    @classmethod
+    def get_name(cls) -> str:
+        return cls.type_name
+
+    @classmethod
+    def get_schema(cls) -> Any:
+        return cls.schema
+
+    def validate(self, diags: Any, type_name: str, config: dict[str, Any]) -> None:
+        for problem in problems(type_name, config):
+            diags.add_error(problem.summary, problem.detail, [problem.argument])
+
+    def create(self, ctx: Any, planned: dict[str, Any]) -> dict[str, Any]:
+        known = {**planned, "subscription": self.provider.subscription}
+        return {
+            **{
+                name: self._computed(name) if value is types.Unknown else value
+                for name, value in planned.items()
+            },
+            "id": _IDS[self.type_name].format_map(known),
+        }
+
+    def _computed(self, name: str) -> list[Any] | None:
+        (written,) = [
+            attribute.type.written for attribute in self.schema.attributes if attribute.name == name
+        ]
+        return [] if written[0] in ("list", "set") else None
+
+    def read(self, ctx: Any, current: dict[str, Any]) -> dict[str, Any]:
+        return current
+
+    def update(self, ctx: Any, current: dict[str, Any], planned: dict[str, Any]) -> dict[str, Any]:
+        return planned
+
+    def delete(self, ctx: Any, current: dict[str, Any]) -> None:
+        return None
+
+
+class _Azurerm(Provider):  # type: ignore[misc]
+    """The stand-in provider."""
+
+    subscription = ""
+
+    def __init__(self, schemas: dict[str, Any]) -> None:
+        self.resources = [
+            type(name, (_Echo,), {"type_name": name, "schema": _schema(schema)})
+            for name, schema in schemas.items()
+        ]
+
+    def get_model_prefix(self) -> str:
+        return ""
+
+    def full_name(self) -> str:
+        return "registry.terraform.io/hashicorp/azurerm"
+
+    def get_provider_schema(self, diags: Any) -> Any:
+        return _schema({"block": _PROVIDER, "version": 0})
+
+    def validate_config(self, diags: Any, config: Any) -> None:
+        """Accept what fits the schema."""
+
+    def configure_provider(self, diags: Any, config: dict[str, Any]) -> None:
+        self.subscription = config["subscription_id"] or os.environ.get("ARM_SUBSCRIPTION_ID", "")
+        if not self.subscription:
+            summary = (
+                "`subscription_id` is a required provider property when performing a plan/apply operation"
+            )
+            diags.add_error(summary)
+
+    def get_data_sources(self) -> list[Any]:
+        return []
+
+    def get_resources(self) -> list[Any]:
+        return self.resources
+
+
+def _end_with(parent: int) -> None:
+    """End this process when Terraform has ended without saying so."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
+
+
+def _main() -> None:
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    schemas = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))["resource_schemas"]
+    runner.run_provider(_Azurerm(schemas))
+
+
+_main()
