@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from citrix_netpolicy import Deployment, Direction, Policy, compile_deployment
 from citrix_netpolicy.allowlist import JSON_FILE, TABLE_FILE, allowlist_files
-from citrix_netpolicy.net import Prefix
+from citrix_netpolicy.net import Prefix, Protocol, ServiceSet, ports
 
 SITE: dict[str, Any] = {
     "name": "site",
@@ -71,6 +72,19 @@ def test_a_name_that_the_source_does_not_print_is_listed_as_unknown() -> None:
     assert "(not printed in the source)" in allowlist_files(found)[TABLE_FILE]
 
 
+def test_a_range_of_ports_is_listed_from_first_to_last() -> None:
+    named = policy().named[0]
+    ranged = replace(named, services=ServiceSet.of(ports(Protocol.TCP, 8000, 8010)))
+    found = replace(policy(), named=(ranged,))
+    assert {tuple(row["ports"]) for row in rows(found)} == {(8000, 8010)}
+    assert "tcp 8000-8010" in allowlist_files(found)[TABLE_FILE]
+
+
+def test_every_name_of_an_entry_is_listed() -> None:
+    named = replace(policy().named[0], names=("a.example", "b.example"))
+    assert {row["name"] for row in rows(replace(policy(), named=(named,)))} == {"a.example", "b.example"}
+
+
 def test_a_network_lists_its_own_tiers() -> None:
     tiers = {
         "vda": {"network": "a", "subnets": ["10.0.0.0/24"]},
@@ -80,3 +94,15 @@ def test_a_network_lists_its_own_tiers() -> None:
     found = policy(cloud=None, networks=networks, tiers=tiers)
     assert {row["source"] for row in rows(found.in_network("a"))} == {"vda"}
     assert {row["source"] for row in rows(found.in_network("b"))} == {"cloud-connector"}
+    assert json.loads(allowlist_files(found.in_network("b"))[JSON_FILE])["network"] == "b"
+
+
+def test_a_network_has_only_its_own_groups() -> None:
+    tiers = {
+        "vda": {"network": "a", "subnets": ["10.0.0.0/24"]},
+        "cloud-connector": {"network": "b", "subnets": ["10.1.0.0/28"]},
+    }
+    networks = {"a": {"cloud": "aws"}, "b": {"cloud": "aws"}}
+    part = policy(cloud=None, networks=networks, tiers=tiers).in_network("a")
+    assert [group.tier for group in part.groups] == ["vda"]
+    assert list(part.networks) == ["a"]

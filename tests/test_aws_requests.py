@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
 from collections import Counter
@@ -11,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import real
 
-from citrix_netpolicy import Direction, Group, Policy, Rule, TargetError, traffic_of, write
+from citrix_netpolicy import Direction, Group, InputError, Policy, Rule, TargetError, traffic_of, write
 from citrix_netpolicy.deployment import Network, Quotas
 from citrix_netpolicy.net import Prefix, Protocol, Service, icmp, ports
 from citrix_netpolicy.policy import ExistingGroup, GroupReference, PrefixList, ServiceTag, rule_order
 from citrix_netpolicy.resolve import Cause
+from citrix_netpolicy.targets import read
 from citrix_netpolicy.targets.aws import security_groups
 
 if TYPE_CHECKING:
@@ -182,6 +184,35 @@ def test_every_permission_holds_one_rule_once(policy: Policy) -> None:
 def _items(permission: Mapping[str, Any]) -> list[dict[str, Any]]:
     kinds = ("IpRanges", "Ipv6Ranges", "PrefixListIds", "UserIdGroupPairs")
     return [item for kind in kinds for item in permission.get(kind, ())]
+
+
+@pytest.mark.parametrize(
+    ("service", "protocol", "span"),
+    [
+        (ports(Protocol.TCP, 80, 81), "tcp", (80, 81)),
+        (icmp(Protocol.ICMP), "icmp", (-1, -1)),
+        (icmp(Protocol.ICMP, 3), "icmp", (3, -1)),
+        (icmp(Protocol.ICMP, 3, 4), "icmp", (3, 4)),
+        (icmp(Protocol.ICMPV6, 128, 0), "icmpv6", (128, 0)),
+    ],
+)
+def test_ports_and_icmp_are_where_ec2_expects_them(
+    service: Service, protocol: str, span: tuple[int, int]
+) -> None:
+    address = "2001:db8::/32" if protocol == "icmpv6" else "192.0.2.0/24"
+    (group,) = security_groups(make_policy(make_group("a", [ingress(address, service)])))
+    (permission,) = group.permissions(Direction.INGRESS, {})
+    assert permission["IpProtocol"] == protocol
+    assert (permission["FromPort"], permission["ToPort"]) == span
+
+
+def test_what_a_new_group_begins_with_is_revoked_in_the_families_of_its_vpc() -> None:
+    (group,) = security_groups(make_policy(make_group("a", [])))
+    for vpc_has_ipv6, expected in ((False, ["0.0.0.0/0"]), (True, ["0.0.0.0/0", "::/0"])):
+        request = group.revoke_default_egress_request({"a": "sg-a"}, vpc_has_ipv6=vpc_has_ipv6)
+        (permission,) = request.get("IpPermissions", ())
+        assert permission.get("IpProtocol") == "-1"
+        assert [item.get("CidrIp") or item["CidrIpv6"] for item in _items(permission)] == expected
 
 
 def test_a_group_of_another_account_is_named_with_its_account(check: Check) -> None:
@@ -438,6 +469,63 @@ def test_a_tier_name_that_aws_refuses_is_refused(tier: str) -> None:
     for target in ("aws", "terraform"):
         with pytest.raises(TargetError, match="refuses the group name"):
             write(make_policy(make_group(tier, [])), target)
+
+
+def test_a_name_has_room_for_what_terraform_appends() -> None:
+    (group,) = security_groups(make_policy(make_group("a" * 215, [])))
+    assert len(group.name) == 220
+    assert ACCEPTED.fullmatch(group.description)
+    with pytest.raises(TargetError, match="refuses the group name"):
+        security_groups(make_policy(make_group("a" * 216, [])))
+
+
+@pytest.mark.parametrize(
+    ("rule", "key", "peer"),
+    [
+        (ingress("192.0.2.0/24"), "tcp/443/192.0.2.0/24", ("cidr_ipv4", "192.0.2.0/24")),
+        (ingress("2001:db8::/32"), "tcp/443/2001:db8::/32", ("cidr_ipv6", "2001:db8::/32")),
+        (ingress(GroupReference("a")), "tcp/443/tier:a", ("tier", "a")),
+        (ingress(PrefixList("pl-12345678")), "tcp/443/pl-12345678", ("prefix_list_id", "pl-12345678")),
+        (ingress("192.0.2.1", ports(Protocol.UDP, 1, 5)), "udp/1-5/192.0.2.1/32", ("to_port", 5)),
+        (ingress("192.0.2.1", icmp(Protocol.ICMP, 3, 4)), "icmp/3.4/192.0.2.1/32", ("to_port", 4)),
+    ],
+)
+@pytest.mark.parametrize("direction", Direction)
+def test_terraform_names_a_rule_by_what_it_says(
+    direction: Direction, rule: Rule, key: str, peer: tuple[str, str | int]
+) -> None:
+    # Keys are a contract with every state file, and the attribute of a peer is one with the provider.
+    policy = make_policy(make_group("a", [replace(rule, direction=direction)]))
+    text = write(policy, "terraform")["rules.tf"]
+    _, _, attributes = text.partition(f'"a/{direction}/{key}" = {{')
+    name, value = peer
+    assert re.search(rf"^ *{name} += {re.escape(json.dumps(value))}$", attributes, re.MULTILINE), text
+
+
+def test_terraform_spreads_rules_over_the_groups_of_a_tier() -> None:
+    policy = make_policy(make_group("a", hosts(150)))
+    text = write(policy, "terraform")["rules.tf"]
+    placed = Counter(re.findall(r'^ *group += "(.+)"$', text, re.MULTILINE))
+    assert placed == {group.key: len(group.rules) for group in security_groups(policy)}
+    assert max(placed.values()) <= 60
+
+
+@pytest.mark.parametrize("target", ["aws", "terraform"])
+def test_a_network_gets_only_its_own_groups(two_networks_policy: Policy, target: str) -> None:
+    for network in ("control", "workload"):
+        found = read(write(two_networks_policy, target, network), target, "aws")
+        expected = {group.tier for group in two_networks_policy.groups if group.network == network}
+        assert {group.tier for group in found} == expected
+    with pytest.raises(InputError, match="several networks"):
+        write(two_networks_policy, target)
+
+
+def test_rules_that_would_share_a_key_in_terraform_are_refused() -> None:
+    one = make_group("a", [ingress(GroupReference("b/ingress/tcp/443/tier:c"))])
+    two = make_group("a/ingress/tcp/443/tier:b", [ingress(GroupReference("c"))])
+    others = [make_group("b/ingress/tcp/443/tier:c", []), make_group("c", [])]
+    with pytest.raises(TargetError, match="two rules would share the key"):
+        write(make_policy(one, two, *others), "terraform")
 
 
 def test_every_problem_is_told_at_once() -> None:

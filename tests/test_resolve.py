@@ -8,8 +8,10 @@ import pytest
 
 from citrix_netpolicy import document
 from citrix_netpolicy.catalog import Catalog, compose_catalog
+from citrix_netpolicy.compiler import compile_deployment
 from citrix_netpolicy.deployment import Deployment
 from citrix_netpolicy.errors import InputError
+from citrix_netpolicy.policy import policy_of
 from citrix_netpolicy.resolve import resolve
 
 WORDS = """
@@ -207,6 +209,33 @@ def test_an_external_may_speak_with_some_networks_only() -> None:
     assert told(deployment, entry)[0] == ["user to app: tcp 80"]
 
 
+def test_an_external_of_other_networks_is_no_destination_either() -> None:
+    deployment = site(
+        cloud=None,
+        networks={"a": {"cloud": "aws"}, "b": {"cloud": "aws"}},
+        tiers={"web": {"network": "a", "subnets": ["10.0.0.0/24"]}},
+        external={"app": {"addresses": ["192.0.2.0/24"], "networks": ["b"]}},
+    )
+    assert told(deployment, WEB_APP) == (
+        [],
+        {"web-app": "`app` is not a peer of the network of tier `web`"},
+    )
+
+
+def test_icmp_needs_its_family_at_both_ends() -> None:
+    services = "[{protocol: icmp, type: 8, code: 0}, {protocol: icmpv6, type: 128, code: 0}]"
+    entry = f"id: e, source: web, destination: app, services: {services}"
+    tiers = {"web": ["10.0.0.0/24", "2001:db8::/64"], "app": ["10.0.1.0/24"]}
+    assert told(site(tiers=tiers), entry)[0] == ["web to app: icmp 8/0"]
+
+
+def test_an_external_without_addresses_may_have_both_families() -> None:
+    entry = "id: e, source: user, destination: web, services: [{protocol: icmpv6, type: 128, code: 0}]"
+    external = {"user": {"security-group": "sg-12345678"}}
+    deployment = site(tiers={"web": ["2001:db8::/64"]}, external=external)
+    assert told(deployment, entry) == (["user to web: icmpv6 128/0"], {})
+
+
 def test_what_is_not_enforced_says_why() -> None:
     entries = (
         "id: e, source: web, destination: web, treatment: loopback, reason: stays on the host",
@@ -239,6 +268,12 @@ def test_a_custom_flow_names_tiers_externals_and_roles() -> None:
     assert (cause.id, cause.purpose) == ("flow:metrics", "metrics")
 
 
+def test_a_custom_flow_has_all_its_services() -> None:
+    services = [{"protocol": "tcp", "ports": [1]}, {"protocol": "udp", "ports": [2]}]
+    flow = {"source": "web", "destination": "app", "services": services, "reason": "r"}
+    assert told(site(flows={"f": flow}))[0] == ["web to app: tcp 1, udp 2"]
+
+
 def test_a_custom_flow_without_ends_is_reported() -> None:
     services = [{"protocol": "tcp", "ports": 1}]
     flow = {"source": "db", "destination": "web", "services": services, "reason": "r"}
@@ -260,10 +295,48 @@ def test_what_nobody_has_seen_says_so_in_the_rule() -> None:
     assert [flow.cause.purpose for flow in (*unverified, *seen)] == ["x (unverified)", "x"]
 
 
+def test_the_roles_of_a_named_destination_are_those_that_a_wildcard_stands_for() -> None:
+    entry = (
+        "id: e, source: any, destination: db, names: [a.example], treatment: name, reason: by name, "
+        "services: [{protocol: tcp, ports: [443]}]"
+    )
+    tiers = {"one": {"roles": ["relay", "web"], "subnets": ["10.0.0.0/24"]}, "app": ["10.0.1.0/24"]}
+    named = resolve(site(tiers=tiers), catalog(entry)).named
+    assert [(item.source, item.roles) for item in named] == [("app", ("app",)), ("one", ("web",))]
+
+
 def test_duplicates_lend_their_citations() -> None:
     again = f"{WEB_APP.replace('web-app', 'again')}, treatment: duplicate, duplicate-of: web-app"
     (flow,) = resolve(site(), catalog(WEB_APP, again)).flows
     assert flow.cause.citations == ("paper, S L1", "paper, S L2")
+
+
+def test_duplicates_on_bad_evidence_lend_no_citation() -> None:
+    again = f"{WEB_APP.replace('web-app', 'again')}, treatment: duplicate, duplicate-of: web-app"
+    (flow,) = resolve(site(), catalog(WEB_APP, f"{again}, evidence: unverified")).flows
+    assert flow.cause.citations == ("paper, S L1",)
+
+
+def test_a_duplicate_of_a_duplicate_is_refused() -> None:
+    again = f"{WEB_APP.replace('web-app', 'again')}, treatment: duplicate, duplicate-of: web-app"
+    third = f"{WEB_APP.replace('web-app', 'third')}, treatment: duplicate, duplicate-of: again"
+    with pytest.raises(InputError, match="`again` is no entry that stands for itself"):
+        catalog(WEB_APP, again, third)
+
+
+def test_a_subnet_within_an_earlier_one_is_found_past_those_beside_it() -> None:
+    with pytest.raises(InputError, match=r"`10\.2\.0\.0/16` overlaps `10\.0\.0\.0/8` of tier `web`"):
+        site(tiers={"web": ["10.0.0.0/8", "10.1.0.0/16"], "app": ["10.2.0.0/16"]})
+
+
+@pytest.mark.parametrize(
+    ("cidrs", "peers"), [("exact", ["192.0.2.0/24"]), ("stable", ["192.0.2.0/25", "192.0.2.128/25"])]
+)
+def test_prefixes_stay_as_declared_where_the_site_says_so(cidrs: str, peers: list[str]) -> None:
+    entry = "id: e, source: user, destination: web, services: [{protocol: tcp, ports: [80]}]"
+    deployment = site(cidrs=cidrs, external={"user": ["192.0.2.0/25", "192.0.2.128/25"]})
+    compiled = compile_deployment(deployment, catalog(entry))
+    assert [str(rule.peer) for rule in compiled.group("web").rules] == peers
 
 
 @pytest.mark.parametrize(
@@ -305,3 +378,86 @@ def test_words_that_the_catalogue_lacks_are_refused(settings: dict[str, Any], me
     with pytest.raises(InputError) as caught:
         told(site(**settings), WEB_APP)
     assert str(caught.value).startswith(message)
+
+
+# What the flows become in the groups, before any rule is merged
+
+
+def rules(deployment: Deployment, *entries: str) -> list[str]:
+    """Every rule as text: its group, direction, peer and service."""
+    policy = policy_of(deployment, resolve(deployment, catalog(*entries)))
+    return [
+        f"{group.tier} {rule.direction} {type(rule.peer).__name__} {rule.peer}: {rule.service}"
+        for group in policy.groups
+        for rule in group.rules
+    ]
+
+
+SELF = "id: self, source: app, destination: app, services: [{protocol: tcp, ports: [89]}]"
+
+
+def test_a_flow_leaves_its_source_and_enters_its_destination() -> None:
+    assert rules(site(), WEB_APP) == [
+        "app ingress GroupReference web: tcp 443",
+        "web egress GroupReference app: tcp 443",
+    ]
+
+
+def test_the_machines_of_a_tier_reach_each_other() -> None:
+    assert rules(site(), SELF) == [
+        "app ingress GroupReference app: tcp 89",
+        "app egress GroupReference app: tcp 89",
+    ]
+    assert rules(site(peers="cidr"), SELF) == [
+        "app ingress Prefix 10.0.1.0/24: tcp 89",
+        "app egress Prefix 10.0.1.0/24: tcp 89",
+    ]
+
+
+def test_peers_may_be_named_by_their_prefixes() -> None:
+    expected = ["app ingress Prefix 10.0.0.0/24: tcp 443", "web egress Prefix 10.0.1.0/24: tcp 443"]
+    assert rules(site(peers="cidr"), WEB_APP) == expected
+    assert rules(site(cloud="azure"), WEB_APP) == expected
+
+
+def test_a_tier_of_another_network_is_never_named_by_its_group() -> None:
+    tiers = {
+        "web": {"network": "a", "subnets": ["10.0.0.0/24"]},
+        "app": {"network": "b", "subnets": ["10.1.0.0/24"]},
+    }
+    networks = {"a": {"cloud": "aws"}, "b": {"cloud": "aws"}}
+    assert rules(site(cloud=None, networks=networks, tiers=tiers, peers="group"), WEB_APP) == [
+        "app ingress Prefix 10.0.0.0/24: tcp 443",
+        "web egress Prefix 10.1.0.0/24: tcp 443",
+    ]
+
+
+def test_a_group_names_only_prefixes_of_its_own_families() -> None:
+    tiers = {"web": ["10.0.0.0/24", "2001:db8::/64"], "app": ["10.0.1.0/24"]}
+    assert rules(site(tiers=tiers, peers="cidr"), WEB_APP) == [
+        "app ingress Prefix 10.0.0.0/24: tcp 443",
+        "web egress Prefix 10.0.1.0/24: tcp 443",
+    ]
+
+
+def test_a_prefix_has_the_icmp_of_its_family() -> None:
+    services = "[{protocol: icmp, type: 8, code: 0}, {protocol: icmpv6, type: 128, code: 0}]"
+    entry = f"id: e, source: user, destination: web, services: {services}"
+    deployment = site(
+        tiers={"web": ["10.0.0.0/24", "2001:db8::/64"]},
+        external={"user": ["192.0.2.0/24", "198.51.100.0/24", "2001:db8:1::/64"]},
+    )
+    assert sorted(rules(deployment, entry)) == [
+        "web ingress Prefix 192.0.2.0/24: icmp 8/0",
+        "web ingress Prefix 198.51.100.0/24: icmp 8/0",
+        "web ingress Prefix 2001:db8:1::/64: icmpv6 128/0",
+    ]
+
+
+def test_open_egress_opens_every_tier_in_both_families_and_says_nothing_else() -> None:
+    ways = ["Prefix 0.0.0.0/0: all protocols", "Prefix ::/0: all protocols"]
+    assert rules(site(egress="open"), WEB_APP) == [
+        "app ingress GroupReference web: tcp 443",
+        *(f"app egress {way}" for way in ways),
+        *(f"web egress {way}" for way in ways),
+    ]
