@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import citrix_netpolicy
-from citrix_netpolicy import catalog_report
+from citrix_netpolicy import catalog_report, targets
 from citrix_netpolicy.allowlist import allowlist_files
 from citrix_netpolicy.catalog import load_catalog
 from citrix_netpolicy.compiler import compile_deployment
@@ -22,7 +22,7 @@ from citrix_netpolicy.output import differences, write_folder
 from citrix_netpolicy.report import problem_lines, summary_lines
 from citrix_netpolicy.schema import deployment_schema
 from citrix_netpolicy.starter import STARTER
-from citrix_netpolicy.targets import TARGETS, write
+from citrix_netpolicy.targets import TARGETS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -153,7 +153,7 @@ def _compile(options: argparse.Namespace) -> Exit:
     deployment = Deployment.load(options.deployment)
     try:
         policy = compile_deployment(deployment)
-        files = _files(policy, options.target, options.network)
+        files, notes = _files(policy, options.target, options.network, options.out)
     except (InputError, TargetError) as error:
         raise type(error)(deployment.located(problem) for problem in error.problems) from None
     if options.check:
@@ -162,21 +162,39 @@ def _compile(options: argparse.Namespace) -> Exit:
             print(f"{options.out}: {line}", file=sys.stderr)
         return Exit.FINDINGS if stale else Exit.DONE
     write_folder(options.out, files)
-    for line in summary_lines(policy, verbose=options.verbose):
+    for line in (*summary_lines(policy, verbose=options.verbose), *(f"note: {note}" for note in notes)):
         print(line, file=sys.stderr)
     return Exit.DONE
 
 
-def _files(policy: Policy, target: str, network: str | None) -> dict[str, str]:
-    """Return the files of one network, or those of all networks, each in a folder of its name."""
+def _files(policy: Policy, target: str, network: str | None, out: Path) -> tuple[dict[str, str], list[str]]:
+    """Return the files of one network, or those of all networks, each in a folder of its name; and notes."""
     if network is not None or len(policy.networks) == 1:
-        files = write(policy, target, network)
-        return files | allowlist_files(policy.in_network(network or next(iter(policy.networks))))
-    return {
-        f"{name}/{path}": text
-        for name in policy.networks
-        for path, text in _files(policy, target, name).items()
-    }
+        name = network or next(iter(policy.networks))
+        previous = _texts(out, targets.keeps(policy, target, name))
+        files = targets.write(policy, target, name, previous)
+        notes = targets.notes(policy, target, name, previous)
+        return files | allowlist_files(policy.in_network(name)), notes
+    files, notes = {}, []
+    for name in policy.networks:
+        found, told = _files(policy, target, name, out / name)
+        files |= {f"{name}/{path}": text for path, text in found.items()}
+        notes += told
+    return files, notes
+
+
+def _texts(folder: Path, names: Iterable[str]) -> dict[str, str]:
+    """Return the files of the last generation that are there."""
+    found = {}
+    for path in (folder / name for name in names):
+        try:
+            found[path.name] = path.read_text(encoding="utf-8")
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except (OSError, UnicodeDecodeError) as error:
+            message = f"cannot read `{path}`: {error}"
+            raise InputError(Problem(message=message, hint="restore it from version control")) from None
+    return found
 
 
 def _schema(_: argparse.Namespace) -> Exit:

@@ -107,6 +107,10 @@ Names = Annotated[
 Services = Annotated[
     tuple[ServiceSpec, ...], BeforeValidator(listed, json_schema_input_type=_Services), AfterValidator(some)
 ]
+ApiVersion = Annotated[
+    str,
+    *_matching("20[0-9]{2}-[01][0-9]-[0-3][0-9](-preview)?", "API version such as 2025-05-01"),
+]
 Reason = Annotated[str, BeforeValidator(_reason)]
 
 
@@ -114,6 +118,9 @@ class Network(Model):
     """One VPC or VNet."""
 
     cloud: Cloud = Field(description="aws or azure")
+    bicep_api_version: ApiVersion = Field(
+        default="2025-05-01", description="in Azure: the version of the Microsoft.Network API in Bicep"
+    )
 
 
 class Tier(Model):
@@ -122,6 +129,9 @@ class Tier(Model):
     roles: Words = Field(description="the catalogue roles that these machines have")
     subnets: Prefixes = Field(description="the subnets, or single addresses, that hold the machines")
     network: Word | None = Field(default=None, description="the network, when there are several")
+    probe_ports: PortRanges = Field(
+        default=(), description="in Azure: TCP ports that a load balancer probes; Azure's balancers only"
+    )
     egress_to_names: Literal["listed", "open"] = Field(
         default="listed",
         description="listed: destinations known by name only are listed for a firewall or proxy; "
@@ -324,7 +334,12 @@ class Deployment(Model):  # noqa: PLW1641 - it holds maps, so it has no hash
         return {**data, "cloud": None, "networks": {"main": {"cloud": data["cloud"]}}}
 
     def _check(self) -> None:
-        problems = [*self._network_problems(), *self._external_problems(), *self._overlaps()]
+        problems = [
+            *self._network_problems(),
+            *self._external_problems(),
+            *self._probe_problems(),
+            *self._overlaps(),
+        ]
         if problems:
             raise InputError(in_order(problems))
 
@@ -358,6 +373,16 @@ class Deployment(Model):  # noqa: PLW1641 - it holds maps, so it has no hash
                 other = lists[prefix_list.id].max_entries
                 message = f"`{prefix_list.id}` has {prefix_list.max_entries} entries here and {other} before"
                 yield self.problem(("external", name, "prefix-list"), message, "give the list's own maximum")
+
+    def _probe_problems(self) -> Iterator[Problem]:
+        for name, tier in self.tiers.items():
+            network = self.networks.get(tier.network or next(iter(self.networks), ""))
+            if tier.probe_ports and network and network.cloud != "azure":
+                hint = "in AWS probes come from the balancer's own addresses or group; make it an external"
+                message = (
+                    f"network of tier `{name}` is not in Azure, whose load balancers these ports are for"
+                )
+                yield self.problem(("tiers", name, "probe-ports"), message, hint)
 
     def _overlaps(self) -> Iterator[Problem]:
         """Find subnets of two tiers that share addresses: their group would be decided by chance."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from citrix_netpolicy.resolve import Cause
     from citrix_netpolicy.traffic import Segment
 
-__all__ = ["lower_bound", "minimize", "minimize_rules"]
+__all__ = ["Causes", "lower_bound", "minimize", "minimize_rules"]
 
 Cidrs = Literal["exact", "stable"]
 
@@ -64,7 +64,7 @@ def minimize_rules(rules: Sequence[Rule], cidrs: Cidrs = "exact") -> list[Rule]:
             for peer, services in declared.items()
             for block in ServiceSet.of(*services).blocks()
         ]
-    causes = _Causes(rules)
+    causes = Causes(rules)
     direction = rules[0].direction
     return sorted((Rule(direction, *pair, causes.of(*pair)) for pair in pairs), key=rule_order)
 
@@ -162,7 +162,7 @@ def _join(stack: list[_Node], version: int) -> Iterator[tuple[Prefix, Service]]:
         stack[-2:] = [_Node(low.network, low.length - 1, common, kept)]
 
 
-class _Causes:
+class Causes:
     """The causes of rules, to be found again for the rules that take their place."""
 
     def __init__(self, rules: Iterable[Rule]) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from citrix_netpolicy.net import ALL, Prefix, Service, ServiceSet
+from citrix_netpolicy.net import ALL, Prefix, Protocol, Service, ServiceSet
 from citrix_netpolicy.resolve import Cause, Flow, NamedDestination, Resolution, Unenforced
 
 if TYPE_CHECKING:
@@ -176,6 +176,8 @@ def policy_of(deployment: Deployment, resolution: Resolution) -> Policy:
             rules[flow.source] += _rules(deployment, flow, Direction.EGRESS)
         if flow.destination in rules:
             rules[flow.destination] += _rules(deployment, flow, Direction.INGRESS)
+    for tier in rules:
+        rules[tier] += _probes(deployment, tier)
     for item in resolution.named if deployment.egress == "restricted" else ():
         if deployment.opens_to_names(item.source):
             rules[item.source] += _egress_to_any(item.services, item.cause)
@@ -234,6 +236,16 @@ def _external_peers(external: External) -> Iterator[Peer]:
         yield ServiceTag(external.service_tag)
     else:
         yield from external.addresses or ()
+
+
+_PROBES = Cause("load-balancer-probes", "Health probes of the load balancer", ("deployment, probe-ports",))
+
+
+def _probes(deployment: Deployment, tier: str) -> Iterator[Rule]:
+    """Yield what lets Azure's load balancer probe a tier; the final deny would stop it otherwise."""
+    spans = (Service(Protocol.TCP, *span) for span in deployment.tiers[tier].probe_ports)
+    for block in ServiceSet.of(*spans).blocks():
+        yield Rule(Direction.INGRESS, ServiceTag("AzureLoadBalancer"), block, (_PROBES,))
 
 
 _OPEN_EGRESS = Cause("egress-open", "All egress is open", ("deployment, egress",))

@@ -16,40 +16,67 @@ if TYPE_CHECKING:
 
     from citrix_netpolicy.policy import Group, Policy
 
-__all__ = ["TARGETS", "Target", "read", "write"]
+__all__ = ["TARGETS", "Target", "keeps", "notes", "read", "write"]
 
 # Each target, and the module that spells it for a cloud. Modules load when used: some of them cost a lot.
 TARGETS: Final[dict[str, dict[str, str]]] = {
     "aws": {"aws": "aws"},
-    "terraform": {"aws": "terraform_aws"},
+    "azure": {"azure": "azure"},
+    "bicep": {"azure": "bicep"},
+    "terraform": {"aws": "terraform_aws", "azure": "terraform_azure"},
 }
 
 
 class Target(Protocol):
     """What a module of this package offers."""
 
-    def write(self, policy: Policy) -> dict[str, str]:
+    # Files that the next generation wants to see again, since something in them must not move.
+    KEEPS: tuple[str, ...]
+
+    def write(self, policy: Policy, previous: Mapping[str, str]) -> dict[str, str]:
         """Return the files of a policy in one network: relative path to text."""
+
+    def notes(self, policy: Policy, previous: Mapping[str, str]) -> list[str]:
+        """Return what people should know of the files, above all what the cloud cannot say."""
 
     def read(self, files: Mapping[str, str]) -> tuple[Group, ...]:
         """Return the groups that such files describe."""
 
 
-def write(policy: Policy, target: str, network: str | None = None) -> dict[str, str]:
+def write(
+    policy: Policy, target: str, network: str | None = None, previous: Mapping[str, str] | None = None
+) -> dict[str, str]:
     """Return the files of `target` for one network: relative path with `/` to text.
 
-    `network` may be left out when the policy has one. Raises InputError when the target or the network is
-    not known, or the target does not speak of the network's cloud; TargetError when the cloud cannot hold
-    the policy.
+    `network` may be left out when the policy has one. `previous` holds what is there of the files that
+    `keeps` names. Raises InputError when the target or the network is not known, or the target does not speak
+    of the network's cloud; TargetError when the cloud cannot hold the policy.
     """
-    name = _network(policy, network)
-    cloud = policy.networks[name].cloud
-    return _load(target, cloud, name).write(policy.in_network(name))
+    part, module = _part(policy, target, network)
+    return module.write(part, previous or {})
+
+
+def notes(
+    policy: Policy, target: str, network: str | None = None, previous: Mapping[str, str] | None = None
+) -> list[str]:
+    """Return what people should know of what `write` returns for the same arguments."""
+    part, module = _part(policy, target, network)
+    return module.notes(part, previous or {})
+
+
+def keeps(policy: Policy, target: str, network: str | None = None) -> tuple[str, ...]:
+    """Return the files of the last generation that `write` wants to see again."""
+    return _part(policy, target, network)[1].KEEPS
 
 
 def read(files: Mapping[str, str], target: str, cloud: str) -> tuple[Group, ...]:
     """Return the groups that the files of `target` describe. Raises InputError when they are not its own."""
     return _load(target, cloud, "").read(files)
+
+
+def _part(policy: Policy, target: str, network: str | None) -> tuple[Policy, Target]:
+    name = _network(policy, network)
+    return policy.in_network(name), _load(target, policy.networks[name].cloud, name)
 
 
 def _network(policy: Policy, network: str | None) -> str:

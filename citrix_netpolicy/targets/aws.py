@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from citrix_netpolicy.deployment import Quotas
     from citrix_netpolicy.policy import Policy
 
-__all__ = ["SecurityGroup", "read", "security_groups", "write"]
+__all__ = ["KEEPS", "SecurityGroup", "notes", "read", "security_groups", "write"]
 
 FILE: Final = "security-groups.json"
 DESCRIPTION_LIMIT: Final = 255
@@ -129,7 +129,15 @@ def _clashes(groups: list[SecurityGroup]) -> Iterator[Problem]:
                 yield Problem(message=message, path=show_path(("tiers", group.tier)), hint=hint)
 
 
-def write(policy: Policy) -> dict[str, str]:
+KEEPS: Final = ()
+
+
+def notes(_policy: Policy, _previous: Mapping[str, str]) -> list[str]:
+    """Return nothing: AWS can say everything that a policy says."""
+    return []
+
+
+def write(policy: Policy, _previous: Mapping[str, str]) -> dict[str, str]:
     """Return the groups as one JSON file, in the shapes of the EC2 API.
 
     Group ids are not known before the groups exist, so `GroupId` holds `tier:` and the key of the group.
