@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from jinja2 import Environment
 
-__all__ = ["attributes", "literal", "name", "render", "unquoted"]
+__all__ = ["attributes", "entries", "heading", "literal", "locals_of", "name", "render", "unquoted", "value"]
 
 _ESCAPES: Final = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _UNESCAPES: Final = {escape[1]: plain for plain, escape in _ESCAPES.items()}
@@ -71,6 +71,39 @@ def unquoted(text: str) -> str:
 def name(text: str) -> str:
     """Return the name that an attribute or map key means, quoted or not. Raises ValueError for neither."""
     return text if _IDENTIFIER.match(text) else unquoted(text)
+
+
+def value(found: Any) -> Any:
+    """Return what a parsed value means: strings unquoted, also those in lists."""
+    if isinstance(found, list):
+        return [value(item) for item in found]
+    return unquoted(found) if isinstance(found, str) else found
+
+
+def entries(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the attributes of a parsed body, without the parser's own notes."""
+    return {key: item for key, item in body.items() if not key.startswith("__")}
+
+
+def locals_of(text: str) -> dict[str, Any]:
+    """Return the one `locals` block of a file, parsed. Raises ValueError when the text is not that."""
+    # A parser generator stands behind this, which only reading needs.
+    import hcl2  # noqa: PLC0415
+    from lark.exceptions import LarkError  # noqa: PLC0415
+
+    try:
+        (body,) = hcl2.loads(text)["locals"]
+    except LarkError as error:
+        raise ValueError(str(error).partition("\n")[0]) from None
+    return dict(body)
+
+
+def heading(text: str, label: str) -> str:
+    """Return what the head of a file says behind `label`. Raises ValueError when it says nothing."""
+    found = re.search(rf"^# {label}: (.+)$", text, re.MULTILINE)
+    if not found:
+        raise ValueError(f"the head does not name the {label.lower()}")
+    return found[1]
 
 
 def attributes(values: Mapping[str, Any], indent: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, Final
 
 from citrix_netpolicy.errors import InputError, Problem, TargetError, show_path
@@ -25,7 +24,10 @@ if TYPE_CHECKING:
 
     from citrix_netpolicy.policy import Policy
 
-__all__ = ["read", "rule_key", "write"]
+__all__ = ["KEEPS", "notes", "read", "rule_key", "write"]
+
+KEEPS = aws.KEEPS
+notes = aws.notes
 
 _FOLDER: Final = "terraform-aws"
 _FILES: Final = (
@@ -47,7 +49,7 @@ _PEERS: Final[dict[str, Callable[[str], Peer]]] = {
 }
 
 
-def write(policy: Policy) -> dict[str, str]:
+def write(policy: Policy, _previous: Mapping[str, str]) -> dict[str, str]:
     """Return the files of a module for a policy in one AWS network.
 
     Raises TargetError when AWS cannot hold the policy.
@@ -145,43 +147,23 @@ def read(files: Mapping[str, str]) -> tuple[Group, ...]:
 
     Raises InputError when `rules.tf` is missing, is no HCL, or holds what is not understood.
     """
-    # A parser generator stands behind this, which only reading needs.
-    import hcl2  # noqa: PLC0415
-    from lark.exceptions import LarkError  # noqa: PLC0415
-
     try:
-        (body,) = hcl2.loads(files["rules.tf"])["locals"]
-        network = _network(files["rules.tf"])
-        parts = {hcl.name(tier): groups for tier, groups in _entries(body["tiers"]).items()}
+        body = hcl.locals_of(files["rules.tf"])
+        network = hcl.heading(files["rules.tf"], "Network")
+        parts = {hcl.name(tier): hcl.value(groups) for tier, groups in hcl.entries(body["tiers"]).items()}
         rules: dict[str, list[Rule]] = {tier: [] for tier in parts}
-        tiers = {hcl.unquoted(group): tier for tier, groups in parts.items() for group in groups}
+        tiers = {group: tier for tier, groups in parts.items() for group in groups}
         for direction in Direction:
-            for attributes in _entries(body[f"{direction}_rules"]).values():
-                values = {name: _value(value) for name, value in _entries(attributes).items()}
+            for attributes in hcl.entries(body[f"{direction}_rules"]).values():
+                values = {name: hcl.value(found) for name, found in hcl.entries(attributes).items()}
                 rules[tiers[values.pop("group")]].append(_rule(direction, values))
     except KeyError as error:
         raise InputError(Problem(message=f"no module of ours: {error} is missing", path="rules.tf")) from None
-    except (LarkError, TypeError, ValueError) as error:
-        reason = str(error).partition("\n")[0]
-        raise InputError(Problem(message=f"no module of ours: {reason}", path="rules.tf")) from None
+    except (TypeError, ValueError) as error:
+        raise InputError(Problem(message=f"no module of ours: {error}", path="rules.tf")) from None
     return tuple(
         Group(tier, network, tuple(sorted(found, key=rule_order))) for tier, found in sorted(rules.items())
     )
-
-
-def _network(text: str) -> str:
-    found = re.search(r"^# Network: (.+)$", text, re.MULTILINE)
-    if not found:
-        raise ValueError("the head does not name the network")
-    return found[1]
-
-
-def _entries(body: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in body.items() if not key.startswith("__")}
-
-
-def _value(value: Any) -> Any:
-    return hcl.unquoted(value) if isinstance(value, str) else value
 
 
 def _rule(direction: Direction, values: dict[str, Any]) -> Rule:
