@@ -17,7 +17,7 @@ PACKAGE = Path(citrix_netpolicy.__file__).parent
 # From bottom to top. Modules of one line do not import each other.
 ORDER = (
     "errors markdown resources",
-    "net strict_yaml",
+    "cover net strict_yaml",
     "document",
     "model",
     "catalog deployment",
@@ -27,9 +27,11 @@ ORDER = (
     "minimize lint",
     "compiler",
     "targets",
-    "targets.describe targets.hcl",
-    "targets.aws",
-    "targets.terraform_aws",
+    "targets.bicep_syntax targets.describe targets.hcl",
+    "targets.aws targets.azure_cover",
+    "targets.azure_rules targets.terraform_aws",
+    "targets.azure",
+    "targets.bicep targets.terraform_azure",
     "allowlist catalog_report output schema starter report",
     "__init__",
     "cli",
