@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 from citrix_netpolicy.errors import InputError, Problem
 from citrix_netpolicy.net import LAST_PORT, Prefix, Protocol, Service
 from citrix_netpolicy.policy import Direction, Group, GroupReference, Rule, ServiceTag, rule_order
 from citrix_netpolicy.targets.azure_cover import Block
-from citrix_netpolicy.targets.azure_rules import Kept, network_security_groups
+from citrix_netpolicy.targets.azure_rules import DENY_PRIORITY, Kept, network_security_groups
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -183,20 +184,34 @@ def keeping_of(previous: Mapping[str, str]) -> Keeping:
     try:
         tiers = json.loads(previous[PRIORITIES])["tiers"]
         return {
-            tier: {way: {name: _kept(kept) for name, kept in rules.items()} for way, rules in ways.items()}
-            for tier, ways in tiers.items()
+            tier: {way: _kept_rules(rules) for way, rules in ways.items()} for tier, ways in tiers.items()
         }
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        message = f"not a list of priorities: {error}"
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
+        message = f"not a list of priorities: {str(error)[:200]}"
         hint = "restore it, for instance from version control; without it priorities would move"
         raise InputError(Problem(message=message, path=PRIORITIES, hint=hint)) from None
 
 
-def _kept(kept: Mapping[str, Any]) -> Kept:
-    block = Block(kept["protocol"], kept["kind"], tuple(kept["peers"]), tuple(kept["ports"]))
-    if not isinstance(kept["priority"], int) or not 100 <= kept["priority"] <= 4096:
-        raise ValueError(f"`{kept['priority']}` is no priority")
-    return Kept(kept["priority"], block)
+def _kept_rules(rules: Mapping[str, Any]) -> dict[str, Kept]:
+    kept = {name: _kept(rule) for name, rule in rules.items()}
+    if len({one.priority for one in kept.values()}) < len(kept):
+        raise ValueError("two rules of one direction have the same priority")
+    return kept
+
+
+def _kept(rule: Mapping[str, Any]) -> Kept:
+    priority, peers, ports = rule["priority"], rule["peers"], rule["ports"]
+    if type(priority) is not int or not 100 <= priority < DENY_PRIORITY:
+        raise ValueError(f"`{priority}` is no priority of an allow rule")
+    for texts in (peers, ports):
+        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+            raise ValueError(f"`{texts}` is no list of texts")
+    for text in peers if rule["kind"] == "prefixes" else ():
+        Prefix.parse(text)
+    for text in ports:
+        if not re.fullmatch(r"\*|[0-9]{1,5}(-[0-9]{1,5})?", text):
+            raise ValueError(f"`{text}` is no port and no range")
+    return Kept(priority, Block(rule["protocol"], rule["kind"], tuple(peers), tuple(ports)))
 
 
 def read(files: Mapping[str, str]) -> tuple[Group, ...]:

@@ -25,7 +25,14 @@ if TYPE_CHECKING:
     from citrix_netpolicy.policy import Group, Policy, Rule
     from citrix_netpolicy.resolve import Cause
 
-__all__ = ["Keeping", "Kept", "NetworkSecurityGroup", "SecurityRule", "network_security_groups"]
+__all__ = [
+    "DENY_PRIORITY",
+    "Keeping",
+    "Kept",
+    "NetworkSecurityGroup",
+    "SecurityRule",
+    "network_security_groups",
+]
 
 DENY_PRIORITY: Final = 4096
 DESCRIPTION_LIMIT: Final = 140
@@ -186,9 +193,10 @@ def _numbered(
     names: set[str] = set()
     for block in blocks:
         name = _rule_name(direction, block)
-        if name in names:
+        # Azure does not tell upper from lower case.
+        if name.lower() in names:
             name = _with_digest(name, block)
-        names.add(name)
+        names.add(name.lower())
         # Nothing is left in the band only when the group has too many rules, which is told of all groups.
         priority = kept[name].priority if name in kept else next(free, 0)
         why = describe(block.causes, DESCRIPTION_LIMIT)
@@ -203,7 +211,9 @@ def _rule_name(direction: Direction, block: Block) -> str:
     """
     way = "from" if direction is Direction.INGRESS else "to"
     protocol = "any" if block.protocol == "*" else block.protocol.lower()
-    words = f"{protocol}-{block.ports[0].replace('*', 'all')}-{way}-{block.peers[0]}"
+    # A tier and a service tag may have the same name.
+    peer = f"asg-{block.peers[0]}" if block.kind == "asg" else block.peers[0]
+    words = f"{protocol}-{block.ports[0].replace('*', 'all')}-{way}-{peer}"
     name = re.sub(r"[^A-Za-z0-9.-]", "_", words)
     is_whole = len(block.peers) == len(block.ports) == 1 and name == words.replace("/", "_").replace(":", "_")
     if is_whole and _NAME.match(name):
@@ -218,12 +228,14 @@ def _with_digest(name: str, block: Block) -> str:
 
 def _excesses(group: NetworkSecurityGroup) -> Iterator[Problem]:
     """Yield a problem for every limit of Azure that a group exceeds."""
-    addresses = {way: sum(len(r.block.peers) for r in group.rules if r.direction is way) for way in Direction}
+    ingress, egress = ([r for r in group.rules if r.direction is way] for way in Direction)
+    # The side of the tier is one address, any, in every rule.
+    sources = sum(len(rule.block.peers) for rule in ingress) + len(egress)
+    destinations = sum(len(rule.block.peers) for rule in egress) + len(ingress)
     asgs = {peer for rule in group.rules if rule.block.kind == "asg" for peer in rule.block.peers}
     counts = (
         (len(group.rules), _MAX_RULES, "rules"),
-        # The side of the tier counts one for each rule of the other direction.
-        (max(addresses.values()) + len(group.rules), _MAX_ADDRESSES, "addresses on one side"),
+        (max(sources, destinations), _MAX_ADDRESSES, "addresses on one side"),
         (len(asgs), _MAX_ASGS_OF_GROUP, "application security groups"),
     )
     for count, limit, what in counts:
