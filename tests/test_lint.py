@@ -57,6 +57,10 @@ def test_roles_that_cannot_work_together(absent: str, roles: list[str]) -> None:
     assert sorted(findings(tiers=without(absent))["role-cannot-work"]) == roles
 
 
+def test_what_a_product_needs_while_it_is_off_is_no_finding() -> None:
+    assert "role-cannot-work" not in findings(tiers=without("netscaler-snip"), features={"gateway": False})
+
+
 def test_provisioning_needs_a_database_and_targets() -> None:
     tiers = {**without("sql", "ddc", "vda", "storefront"), "pvs": ["10.0.5.0/28"]}
     assert findings(tiers=tiers)["role-cannot-work"].count("pvs") == 2
@@ -78,6 +82,20 @@ def test_administrators_everywhere_are_found() -> None:
     assert set(findings(external=external)["open-to-the-world"]) == {"netscaler-mgmt", "ddc"}
 
 
+def test_any_address_of_ipv6_is_the_world_too() -> None:
+    tiers = {**without("netscaler-mgmt"), "netscaler-mgmt": ["2001:db8::/64"]}
+    external = {**SOUND["external"], "admin-workstation": ["::/0"]}
+    assert findings(tiers=tiers, external=external)["open-to-the-world"].count("netscaler-mgmt") > 0
+
+
+def test_open_egress_is_no_finding_of_names() -> None:
+    tiers = {**without("ddc", "sql"), "vda": {"subnets": ["10.0.3.0/24"], "egress-to-names": "open"}}
+    tiers["cloud-connector"] = ["10.0.2.0/28"]
+    features = {"rendezvous": True, "gateway-service": True}
+    assert "egress-to-any-address" in findings(tiers=tiers, features=features)
+    assert "egress-to-any-address" not in findings(tiers=tiers, features=features, egress="open")
+
+
 def test_people_may_reach_the_gateway_from_everywhere_but_not_session_hosts() -> None:
     assert set(findings(features={"direct-hdx": True})["open-to-the-world"]) == {"storefront", "vda"}
 
@@ -85,6 +103,11 @@ def test_people_may_reach_the_gateway_from_everywhere_but_not_session_hosts() ->
 def test_a_feature_that_changes_nothing() -> None:
     found = findings(features={"html5": True, "tacacs-auth": True, "edt": True})
     assert found == {"feature-without-effect": ["tacacs-auth"]}
+
+
+def test_a_port_that_another_tier_listens_on_is_free() -> None:
+    # 2598 is session reliability on session hosts; the XML service is on the controllers.
+    assert "port-taken" not in findings(parameters={"xml-service-port": 2598})
 
 
 def test_a_parameter_that_changes_nothing() -> None:
