@@ -69,5 +69,5 @@ def test_the_models_are_what_azure_resource_manager_takes(
 )
 def test_a_slip_is_seen(complain: Any, slip: dict[str, Any]) -> None:
     group = network_security_groups(compiled(), {})[0]
-    rule = {"name": "x", "properties": {**properties_of(group.rules[0], {}), **slip}}
+    rule = {"name": "x", "properties": {**properties_of(group.rules[0], None), **slip}}
     assert complain({"location": "westeurope", "properties": {"securityRules": [rule]}})

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 from citrix_netpolicy.errors import InputError, Problem
 from citrix_netpolicy.net import LAST_PORT, Prefix, Protocol, Service
 from citrix_netpolicy.policy import Direction, Group, GroupReference, Rule, ServiceTag, rule_order
-from citrix_netpolicy.targets.azure_cover import Block
+from citrix_netpolicy.targets.azure_cover import Block, Kind
 from citrix_netpolicy.targets.azure_rules import DENY_PRIORITY, Kept, network_security_groups
 
 if TYPE_CHECKING:
@@ -78,12 +78,15 @@ def resource_of(group: NetworkSecurityGroup, asg_ids: Mapping[str, str] | None =
 
     `asg_ids` maps tiers to ids of application security groups; without it an id is `tier:` and the tier.
     """
-    rules = [{"name": rule.name, "properties": properties_of(rule, asg_ids or {})} for rule in group.rules]
+    rules = [{"name": rule.name, "properties": properties_of(rule, asg_ids)} for rule in group.rules]
     return {"properties": {"securityRules": rules}}
 
 
-def properties_of(rule: SecurityRule, asg_ids: Mapping[str, str]) -> dict[str, Any]:
-    """Return the properties of a rule; one value stands in the singular field."""
+def properties_of(rule: SecurityRule, asg_ids: Mapping[str, str] | None) -> dict[str, Any]:
+    """Return the properties of a rule; one value stands in the singular field.
+
+    Raises KeyError when the rule refers to a tier that `asg_ids` lacks.
+    """
     is_ingress = rule.direction is Direction.INGRESS
     theirs, ours = ("source", "destination") if is_ingress else ("destination", "source")
     block = rule.block
@@ -95,7 +98,7 @@ def properties_of(rule: SecurityRule, asg_ids: Mapping[str, str]) -> dict[str, A
         f"{ours}AddressPrefix": "*",
     }
     if block.kind == "asg":
-        ids = [{"id": asg_ids.get(tier, asg_of(tier))} for tier in block.peers]
+        ids = [{"id": asg_of(tier) if asg_ids is None else asg_ids[tier]} for tier in block.peers]
         values[f"{theirs}ApplicationSecurityGroups"] = ids
     else:
         values |= _one_or_many(f"{theirs}AddressPrefix", block.peers)
@@ -140,7 +143,8 @@ def model_of(
 ) -> models.NetworkSecurityGroup:
     """Return the group as a model of azure-mgmt-network, ready for `begin_create_or_update`.
 
-    `asg_ids` maps tiers to ids of application security groups; it may be empty unless rules refer to tiers.
+    `asg_ids` maps tiers to ids of application security groups; it may be empty unless rules refer to tiers,
+    and KeyError names the tier that it lacks then.
     """
     # A third of a second and 40 MB, for those who ask.
     from azure.mgmt.network import models  # noqa: PLC0415
@@ -182,7 +186,10 @@ def keeping_of(previous: Mapping[str, str]) -> Keeping:
     if PRIORITIES not in previous:
         return {}
     try:
-        tiers = json.loads(previous[PRIORITIES])["tiers"]
+        document = json.loads(previous[PRIORITIES])
+        if document["version"] != 1:
+            raise ValueError(f"version `{document['version']}` is not known here")  # noqa: TRY301
+        tiers = document["tiers"]
         return {
             tier: {way: _kept_rules(rules) for way, rules in ways.items()} for tier, ways in tiers.items()
         }
@@ -204,8 +211,10 @@ def _kept(rule: Mapping[str, Any]) -> Kept:
     if type(priority) is not int or not 100 <= priority < DENY_PRIORITY:
         raise ValueError(f"`{priority}` is no priority of an allow rule")
     for texts in (peers, ports):
-        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
             raise ValueError(f"`{texts}` is no list of texts")
+    if rule["kind"] not in get_args(Kind):
+        raise ValueError(f"`{rule['kind']}` is no kind of peers")
     for text in peers if rule["kind"] == "prefixes" else ():
         Prefix.parse(text)
     for text in ports:

@@ -67,7 +67,7 @@ def write(policy: Policy, previous: Mapping[str, str]) -> dict[str, str]:
 def _attributes(group: NetworkSecurityGroup, rule: SecurityRule) -> dict[str, Any]:
     """Return the arguments of a rule's resource; application security groups are named by their tiers."""
     values: dict[str, Any] = {"group": group.tier, "name": rule.name}
-    for name, value in azure.properties_of(rule, {}).items():
+    for name, value in azure.properties_of(rule, None).items():
         if name.endswith(_GROUPS):
             values[f"{name.removesuffix(_GROUPS)}_tiers"] = [azure.tier_of(asg["id"]) for asg in value]
         elif name != "sourcePortRange":
