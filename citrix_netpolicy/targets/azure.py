@@ -251,7 +251,7 @@ def rules_of(name: str, security_rules: Iterable[Mapping[str, Any]]) -> Iterator
     closed: set[Direction] = set()
     for rule in sorted(security_rules, key=lambda rule: int(rule["properties"]["priority"])):
         properties = rule["properties"]
-        direction = next(way for way, word in _WAYS.items() if word == properties["direction"])
+        direction = {word: way for way, word in _WAYS.items()}[properties["direction"]]
         if properties["access"] == "Deny":
             closed.add(direction)
         elif direction in closed:
@@ -270,8 +270,11 @@ def _services_of(properties: Mapping[str, Any]) -> Iterator[Service]:
     names = {"Tcp": Protocol.TCP, "Udp": Protocol.UDP, "Icmp": Protocol.ICMP, "*": Protocol.ALL}
     protocol = names[properties["protocol"]]
     for text in properties.get("destinationPortRanges", [properties.get("destinationPortRange")]):
-        first, _, last = (0, "-", LAST_PORT) if text == "*" else text.partition("-")
-        yield Service(protocol, int(first), int(last or first))
+        low, _, high = text.partition("-")
+        first, last = (0, LAST_PORT) if text == "*" else (int(low), int(high or low))
+        if not 0 <= first <= last <= LAST_PORT:
+            raise ValueError(f"`{text}` is no port and no range")
+        yield Service(protocol, first, last)
 
 
 def _peers_of(properties: Mapping[str, Any], direction: Direction) -> Iterator[Peer]:
@@ -280,4 +283,4 @@ def _peers_of(properties: Mapping[str, Any], direction: Direction) -> Iterator[P
         yield GroupReference(tier_of(asg["id"]))
     one = properties.get(f"{side}AddressPrefix")
     for text in properties.get(f"{side}AddressPrefixes", [one] if one else []):
-        yield Prefix.parse(text) if text[0].isdigit() or ":" in text else ServiceTag(text)
+        yield Prefix.parse(text) if text[:1].isdigit() or ":" in text or not text else ServiceTag(text)

@@ -99,13 +99,16 @@ def read(files: Mapping[str, str]) -> tuple[Group, ...]:
             for symbol, body in resources.items()
             if "securityRules" in body["properties"]
         )
-        return tuple(sorted(groups, key=lambda group: group.tier))
+        found = tuple(sorted(groups, key=lambda group: group.tier))
+        if len(found) != text.count(".name\n"):
+            raise ValueError("it does not hold all the groups that it promises")  # noqa: TRY301
     except KeyError as error:
         raise InputError(
             Problem(message=f"no module of ours: {error} is missing", path="main.bicep")
         ) from None
-    except (AttributeError, StopIteration, TypeError, ValueError) as error:
+    except (AttributeError, RuntimeError, StopIteration, TypeError, ValueError) as error:
         raise InputError(Problem(message=f"no module of ours: {error}", path="main.bicep")) from None
+    return found
 
 
 def _rules(tiers: Mapping[str, str], symbol: str, body: Mapping[str, Any]) -> Iterator[Rule]:

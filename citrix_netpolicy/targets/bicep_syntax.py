@@ -25,6 +25,10 @@ _TOKEN: Final = re.compile(
 )
 
 
+# Ours are not half as deep.
+_MAX_DEPTH: Final = 20
+
+
 @dataclass(frozen=True, slots=True)
 class Expression:
     """Code that stands in a value as it is, such as `group.id`."""
@@ -98,8 +102,11 @@ def objects_of(text: str) -> dict[str, Any]:
 
     Raises ValueError for what is not of the form that `value` writes.
     """
-    starts = re.finditer(r"^resource (\w+) '[^']*' = (?=\{)", text, re.MULTILINE)
-    return {start[1]: _Reader(text, start.end()).value() for start in starts}
+    starts = list(re.finditer(r"^resource (\w+) '[^']*' = (?=\{)", text, re.MULTILINE))
+    found = {start[1]: _Reader(text, start.end()).value() for start in starts}
+    if not len(found) == len(starts) == len(re.findall("^resource", text, re.MULTILINE)):
+        raise ValueError("a resource stands twice, or does not begin as one")
+    return found
 
 
 def behind_parameter(expression: Any) -> str:
@@ -118,6 +125,7 @@ class _Reader:
 
     def __init__(self, text: str, place: int) -> None:
         self.tokens = self._tokens(text, place)
+        self.depth = 0
 
     def _tokens(self, text: str, place: int) -> Iterator[tuple[str, str]]:
         while match := _TOKEN.match(text, place):
@@ -137,11 +145,14 @@ class _Reader:
             return int(text)
         if kind == "word":
             return {"true": True, "false": False}.get(text, Expression(text))
-        if text == "{":
-            return dict(self._members())
-        if text == "[":
-            return list(self._items())
-        raise ValueError(f"`{text}` stands where a value belongs")
+        if text not in ("{", "["):
+            raise ValueError(f"`{text}` stands where a value belongs")
+        self.depth += 1
+        if self.depth > _MAX_DEPTH:
+            raise ValueError(f"values are nested more than {_MAX_DEPTH} deep")
+        found = dict(self._members()) if text == "{" else list(self._items())
+        self.depth -= 1
+        return found
 
     def _members(self) -> Iterator[tuple[str, Any]]:
         while (pair := next(self.tokens)) != ("mark", "}"):
@@ -167,4 +178,4 @@ def _unquoted(text: str) -> Any:
             raise ValueError(f"`{text}` holds the unknown escape `{match[0]}`")
         return _UNESCAPES[match[2]]
 
-    return re.sub(r"\\(?:u\{([0-9a-fA-F]+)\}|(.))", meaning, text[1:-1])
+    return re.sub(r"\\(?:u\{([0-9a-fA-F]{1,6})\}|(.))", meaning, text[1:-1])
