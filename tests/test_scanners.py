@@ -1,0 +1,269 @@
+"""What independent scanners say of every example: checkov and Trivy, both without a network.
+
+A finding is mended, or stands in `JUSTIFIED` with its reason. What a scanner did not read it cannot find, so
+the tests also ask whether it saw every rule.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import real
+
+pytestmark = pytest.mark.slow
+
+_CHECKOUT: Final = Path(__file__).parent.parent
+_EXAMPLES: Final = _CHECKOUT / "examples"
+_TERRAFORM: Final = tuple(sorted(_EXAMPLES.glob("terraform/*/module")))
+_BICEP: Final = tuple(sorted(_EXAMPLES.glob("bicep/*/module")))
+
+
+@dataclass(frozen=True, slots=True)
+class Justification:
+    """Why a finding may stand, and where, if not everywhere."""
+
+    reason: str
+    only: frozenset[str] = frozenset()
+
+
+# Under the id of a check and the type of a resource.
+JUSTIFIED: Final = {
+    ("CKV2_AWS_5", "aws_security_group"): Justification(
+        "The module makes groups and hands out their ids; its caller attaches them to machines."
+    ),
+    ("AWS-0104", "aws_vpc_security_group_egress_rule"): Justification(
+        "The deployment says `egress-to-names: open` for session hosts: services of Citrix Cloud have names, "
+        "a security group cannot hold names, and no proxy filters them. One port of one tier.",
+        frozenset(
+            f'terraform/citrix-cloud/module: aws_vpc_security_group_egress_rule.this["{key}"]'
+            for key in (
+                "vda/egress/tcp/443/0.0.0.0/0",
+                "vda/egress/tcp/443/::/0",
+                "vda/egress/udp/443/0.0.0.0/0",
+                "vda/egress/udp/443/::/0",
+            )
+        ),
+    ),
+    ("AZU-0047", "azurerm_network_security_rule"): Justification(
+        "The deployment declares user devices anywhere, and the gateway is there to be reached from the "
+        "internet: one port of one tier.",
+        frozenset(
+            f'terraform/azure-reference/module: azurerm_network_security_rule.this["{key}"]'
+            for key in (
+                "adc-client/ingress/tcp-443-from-0.0.0.0_0",
+                "adc-client/ingress/tcp-443-from-___0",
+                "adc-client/ingress/udp-443-from-0.0.0.0_0",
+                "adc-client/ingress/udp-443-from-___0",
+            )
+        ),
+    ),
+}
+
+
+def _name(folder: Path) -> str:
+    return folder.relative_to(_EXAMPLES).as_posix()
+
+
+def _binary(tool: str, variable: str) -> str:
+    """Return a scanner: what a variable names, or of the checkout's own venv, or on PATH."""
+    named = os.environ.get(variable)
+    beside = [str(_CHECKOUT / ".venv-scan" / folder) for folder in ("bin", "Scripts")]
+    found = shutil.which(named) if named else shutil.which(tool, path=os.pathsep.join(beside))
+    found = found or (None if named else shutil.which(tool))
+    if found is None:
+        real.absent(f"no {tool} in {variable}, .venv-scan or on PATH")
+    return found
+
+
+def _run(command: list[str], **environment: str) -> tuple[Any, str]:
+    """Return what a scanner says as JSON, and what it logs."""
+    # Settings of this machine must not decide what is found.
+    kept = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith(("CHECKOV_", "CKV_", "BC_", "PRISMA_", "TRIVY_"))
+    }
+    done = subprocess.run(
+        command, env=kept | environment, capture_output=True, text=True, encoding="utf-8", check=False
+    )
+    # Checkov ends with 1 when it finds anything.
+    assert done.returncode in (0, 1), done.stderr[-4000:]
+    assert done.stdout, done.stderr[-4000:]
+    return json.loads(done.stdout), done.stderr
+
+
+class Scanners:
+    """Both scanners, each run at most once per folder."""
+
+    def __init__(self) -> None:
+        self.checkov = _binary("checkov", "CITRIX_NETPOLICY_CHECKOV")
+        self.trivy = _binary("trivy", "CITRIX_NETPOLICY_TRIVY")
+        self._said: dict[tuple[str, Path], Any] = {}
+
+    def ask_checkov(self, folder: Path) -> dict[str, Any]:
+        """Return checkov's report on a folder."""
+        framework = "bicep" if folder in _BICEP else "terraform"
+        command = [self.checkov, "--skip-download", "--compact", "--output", "json", "--framework", framework]
+        if ("checkov", folder) not in self._said:
+            # Without this, a map of more than 10,000 characters is not evaluated: its rules are never seen.
+            with tempfile.TemporaryDirectory() as scratch:
+                copy = Path(scratch, "module")
+                shutil.copytree(folder, copy)
+                for path in copy.rglob("main.tf"):
+                    # Nor does it evaluate `try`: no address or port would be judged.
+                    text = path.read_text(encoding="utf-8")
+                    text = re.sub(r"= try\((each\.value\.\w+), null\)", r"= \1", text)
+                    path.write_text(text, encoding="utf-8")
+                said, _ = _run(
+                    [*command, "--directory", str(copy)], CHECKOV_RENDER_MAX_LEN="0", LOG_LEVEL="ERROR"
+                )
+            self._said["checkov", folder] = said
+        report: dict[str, Any] = self._said["checkov", folder]
+        return report
+
+    def ask_trivy(self, folder: Path) -> tuple[dict[str, Any], str]:
+        """Return Trivy's report on a folder, and its log: only there does it tell what it cannot parse."""
+        options = ["--skip-check-update", "--skip-version-check", "--disable-telemetry", "--format", "json"]
+        if ("trivy", folder) not in self._said:
+            self._said["trivy", folder] = _run([self.trivy, "config", *options, str(folder)])
+        report: tuple[dict[str, Any], str] = self._said["trivy", folder]
+        return report
+
+
+@pytest.fixture(scope="module")
+def scanners() -> Scanners:
+    return Scanners()
+
+
+def _rules(folder: Path) -> dict[str, str]:
+    """Return the text of every rule of a Terraform module under its key, subfolder first."""
+    found: dict[str, str] = {}
+    for path in sorted(folder.rglob("rules.tf")):
+        text = path.read_text(encoding="utf-8")
+        for key, body in re.findall(
+            r'^    "([^"]+/(?:in|e)gress/[^"]+)" = \{$(.*?)^    \}$', text, re.M | re.S
+        ):
+            found[f"{path.relative_to(folder).parent.as_posix()}:{key}"] = body
+    return found
+
+
+def _key(file: str, resource: str) -> str:
+    """Return a resource that a scanner names as `_rules` does; anything but a rule gets some other key."""
+    subfolder = Path(file.lstrip("/")).parent.as_posix()
+    found = re.search(r'\["(.*)"\]$', resource)
+    return f"{subfolder}:{found[1] if found else ''}"
+
+
+def _trivy_findings(report: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """Return check, file and resource of each finding."""
+    return [
+        (found["ID"], result["Target"], found["CauseMetadata"]["Resource"])
+        for result in report.get("Results", ())
+        for found in result.get("Misconfigurations", ())
+    ]
+
+
+def _findings(scanners: Scanners, folder: Path) -> set[tuple[str, str, str]]:
+    """Return check, type and place of all that the scanners find; Trivy does not read Bicep."""
+    found = {
+        (check["check_id"], check["resource"])
+        for check in scanners.ask_checkov(folder)["results"]["failed_checks"]
+    }
+    if folder in _TERRAFORM:
+        found |= {(check, resource) for check, _, resource in _trivy_findings(scanners.ask_trivy(folder)[0])}
+    types = re.compile(r"Microsoft\.[^.]+|[^.]+")
+    return {
+        (check, named[0] if (named := types.match(resource)) else "", f"{_name(folder)}: {resource}")
+        for check, resource in found
+    }
+
+
+def _assert_checkov_read(report: dict[str, Any]) -> set[tuple[str, str]]:
+    """Check that checkov parsed all files, and return file and resource of all that it checked."""
+    assert "results" in report, f"checkov found nothing to read: {report}"
+    summary, results = report["summary"], report["results"]
+    assert summary["parsing_errors"] == 0, results["parsing_errors"]
+    assert summary["skipped"] == 0, results["skipped_checks"]
+    assert summary["resource_count"] > 0
+    return {
+        (check["file_path"], check["resource"])
+        for outcome in ("passed_checks", "failed_checks")
+        for check in results[outcome]
+    }
+
+
+@pytest.mark.parametrize("folder", _TERRAFORM, ids=_name)
+def test_checkov_reads_every_rule(scanners: Scanners, folder: Path) -> None:
+    checked = _assert_checkov_read(scanners.ask_checkov(folder))
+    rules = _rules(folder)
+    assert rules
+    assert rules.keys() <= {_key(file, resource) for file, resource in checked}
+
+
+@pytest.mark.parametrize("folder", _BICEP, ids=_name)
+def test_checkov_reads_every_bicep_file(scanners: Scanners, folder: Path) -> None:
+    checked = _assert_checkov_read(scanners.ask_checkov(folder))
+    # A file that it cannot parse is left out whole. A file without groups has nothing to check.
+    files = {
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*.bicep")
+        if "'Microsoft.Network/networkSecurityGroups@" in path.read_text(encoding="utf-8")
+    }
+    assert files
+    assert files <= {file.lstrip("/") for file, _ in checked}
+
+
+@pytest.mark.parametrize("folder", _TERRAFORM, ids=_name)
+def test_trivy_parses_every_file(scanners: Scanners, folder: Path) -> None:
+    report, log = scanners.ask_trivy(folder)
+    assert "Error parsing" not in log, log
+    assert sum(result["MisconfSummary"]["Successes"] for result in report["Results"]) > 0
+
+
+@pytest.mark.parametrize("folder", _TERRAFORM, ids=_name)
+def test_trivy_reads_every_rule(scanners: Scanners, folder: Path, tmp_path: Path) -> None:
+    """Trivy does not tell what it read, so it gets the module once more with every address opened."""
+    copy = tmp_path / "module"
+    shutil.copytree(folder, copy)
+    for path in copy.rglob("rules.tf"):
+        text = path.read_text(encoding="utf-8")
+        text = re.sub(r"^( +cidr_ipv4 += ).*$", r'\1"0.0.0.0/0"', text, flags=re.M)
+        text = re.sub(r"^( +cidr_ipv6 += ).*$", r'\1"::/0"', text, flags=re.M)
+        text = re.sub(r"^( +source_address_prefix += ).*$", r'\1"*"', text, flags=re.M)
+        path.write_text(text, encoding="utf-8")
+    # Trivy judges outbound rules in AWS and inbound rules in Azure.
+    opened = {
+        key
+        for key, body in _rules(copy).items()
+        if ("/egress/" in key and re.search(r"cidr_ipv[46] +=", body))
+        or ("/ingress/" in key and re.search(r"source_address_prefix +=", body) and '"Allow"' in body)
+    }
+    assert opened
+    found = _trivy_findings(scanners.ask_trivy(copy)[0])
+    assert opened <= {
+        _key(file, resource) for check, file, resource in found if check in ("AWS-0104", "AZU-0047")
+    }
+
+
+def test_all_findings_are_justified(scanners: Scanners) -> None:
+    places: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for folder in (*_TERRAFORM, *_BICEP):
+        for check, type_, place in _findings(scanners, folder):
+            places[check, type_].add(place)
+    new = {finding: sorted(places[finding]) for finding in places.keys() - JUSTIFIED.keys()}
+    assert not new, "findings to mend, or to justify"
+    assert places.keys() == JUSTIFIED.keys(), "justifications of what no scanner finds"
+    for finding, justification in JUSTIFIED.items():
+        assert justification.reason
+        if justification.only:
+            assert places[finding] == justification.only, finding
