@@ -1,0 +1,95 @@
+"""The evaluator of Azure's semantics agrees with the traffic of every example, at all its edges."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import nsg_oracle
+import pytest
+
+from citrix_netpolicy import Deployment, Direction, Group, Policy, compile_deployment, traffic_of
+from citrix_netpolicy.net import BITS, Prefix, Protocol, ServiceSet, ports
+from citrix_netpolicy.targets.azure import resource_of
+from citrix_netpolicy.targets.azure_rules import network_security_groups
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+DEPLOYMENTS = sorted(EXAMPLES.glob("*/*/deployment.yaml"))
+
+
+def azure_networks() -> Iterator[Policy]:
+    for path in DEPLOYMENTS:
+        policy = compile_deployment(Deployment.load(path))
+        for name, network in policy.networks.items():
+            if network.cloud == "azure":
+                yield policy.in_network(name)
+
+
+NETWORKS = list(azure_networks())
+# Some address of the tier itself, in each family; rules say any.
+HERE = {4: "198.51.100.1", 6: "2001:db8:ffff::1"}
+WAYS: tuple[tuple[Direction, nsg_oracle.Direction], ...] = (
+    (Direction.INGRESS, "Inbound"),
+    (Direction.EGRESS, "Outbound"),
+)
+
+
+def edges(group: Group) -> tuple[list[Prefix], list[int]]:
+    """Addresses and ports at both sides of every edge that a rule of the group has."""
+    addresses: set[Prefix] = set()
+    numbers = {0, 1, 65535}
+    for rule in group.rules:
+        if isinstance(rule.peer, Prefix):
+            bits = BITS[rule.peer.version]
+            around = (rule.peer.first - 1, rule.peer.first, rule.peer.last, rule.peer.last + 1)
+            inside = [number for number in around if 0 <= number < 1 << bits]
+            addresses |= {Prefix(rule.peer.version, number, bits) for number in inside}
+        numbers |= {rule.service.first - 1, rule.service.first, rule.service.last, rule.service.last + 1}
+    return sorted(addresses), sorted(number for number in numbers if 0 <= number <= 65535)
+
+
+def disagreements(policy: Policy, group: Group, nsg: Any) -> list[str]:
+    """Packets of which the evaluator and the traffic of a group say different things."""
+    found = []
+    addresses, numbers = edges(group)
+    for direction, word in WAYS:
+        reach = traffic_of([group]).reach(group.tier, direction)
+        for address in addresses:
+            theirs, ours = str(address).partition("/")[0], HERE[address.version]
+            source, destination = (theirs, ours) if direction is Direction.INGRESS else (ours, theirs)
+            permitted = reach.services(address)
+            for protocol, name in ((Protocol.TCP, "Tcp"), (Protocol.UDP, "Udp")):
+                for number in filter(None, numbers):
+                    expected = ServiceSet.of(ports(protocol, number)) <= permitted
+                    world = ["0.0.0.0/0", "::/0"]
+                    said = nsg_oracle.allows(
+                        nsg, word, name, source, destination, number, virtual_network=world
+                    )
+                    if said is not expected:
+                        found.append(f"{direction} {name} {number} {address}: {said}")
+    return found
+
+
+@pytest.mark.parametrize(
+    "policy", NETWORKS, ids=lambda policy: f"{policy.name}-{next(iter(policy.networks))}"
+)
+def test_azure_decides_as_the_traffic_says(policy: Policy) -> None:
+    made = {nsg.tier: nsg for nsg in network_security_groups(policy, {})}
+    for group in policy.groups:
+        assert disagreements(policy, group, resource_of(made[group.tier])) == []
+
+
+def test_without_the_final_denies_the_virtual_network_is_let_in() -> None:
+    policy = NETWORKS[0]
+    nsg = next(nsg for nsg in network_security_groups(policy, {}) if nsg.tier == "sql")
+    body = resource_of(nsg)
+    rules = body["properties"]["securityRules"]
+    open_ = {"properties": {"securityRules": [r for r in rules if r["properties"]["access"] == "Allow"]}}
+    assert any(text.endswith(": True") for text in disagreements(policy, policy.group("sql"), open_))
+
+
+def test_there_are_examples_in_azure() -> None:
+    assert len(NETWORKS) >= 3
