@@ -27,6 +27,7 @@ ORDER = (
     "minimize lint",
     "compiler",
     "targets",
+    "targets.templating",
     "targets.bicep_syntax targets.describe targets.hcl",
     "targets.aws targets.azure_cover",
     "targets.azure_rules targets.terraform_aws",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
-from citrix_netpolicy import markdown, resources
+from citrix_netpolicy.targets.templating import environment_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,21 +80,7 @@ def render(template: str, **context: Any) -> str:
 
 @cache
 def _environment() -> Environment:
-    from jinja2 import Environment, FunctionLoader, StrictUndefined  # noqa: PLC0415
-
-    def load(path: str) -> str:
-        return resources.templates().joinpath(*path.split("/")).read_text(encoding="utf-8")
-
-    environment = Environment(
-        loader=FunctionLoader(load),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,  # noqa: S701 - Bicep and Markdown; every value passes a filter of its own
-    )
-    environment.filters |= {"bicep": value, "string": string, "name": name, "cell": markdown.cell}
-    return environment
+    return environment_of({"bicep": value, "string": string, "name": name})
 
 
 def objects_of(text: str) -> dict[str, Any]:

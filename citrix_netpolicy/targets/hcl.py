@@ -6,7 +6,7 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
-from citrix_netpolicy import markdown, resources
+from citrix_netpolicy.targets.templating import environment_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -123,18 +123,4 @@ def render(template: str, **context: Any) -> str:
 
 @cache
 def _environment() -> Environment:
-    from jinja2 import Environment, FunctionLoader, StrictUndefined  # noqa: PLC0415
-
-    def load(name: str) -> str:
-        return resources.templates().joinpath(*name.split("/")).read_text(encoding="utf-8")
-
-    environment = Environment(
-        loader=FunctionLoader(load),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,  # noqa: S701 - HCL and Markdown; every value passes a filter of its own
-    )
-    environment.filters |= {"hcl": literal, "attributes": attributes, "cell": markdown.cell}
-    return environment
+    return environment_of({"hcl": literal, "attributes": attributes})
