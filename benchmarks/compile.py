@@ -10,9 +10,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from citrix_netpolicy.catalog import load_catalog
 from citrix_netpolicy.compiler import compile_deployment
-from citrix_netpolicy.deployment import Deployment
+from citrix_netpolicy.inputs.catalog import load_catalog
+from citrix_netpolicy.inputs.deployment import Deployment
 from citrix_netpolicy.targets import write
 
 ROOT = Path(__file__).parent.parent

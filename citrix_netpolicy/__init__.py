@@ -11,10 +11,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from citrix_netpolicy.catalog import Catalog
     from citrix_netpolicy.compiler import compile_deployment
-    from citrix_netpolicy.deployment import Deployment
     from citrix_netpolicy.errors import InputError, NetpolicyError, OutputError, Problem, TargetError
+    from citrix_netpolicy.inputs.catalog import Catalog
+    from citrix_netpolicy.inputs.deployment import Deployment
     from citrix_netpolicy.minimize import minimize
     from citrix_netpolicy.policy import Direction, Finding, Group, Policy, Rule
     from citrix_netpolicy.targets import write
@@ -45,8 +45,8 @@ __version__ = "0.1.0"
 # Each public name and the module that defines it. A name loads its module when it is first used, so that a
 # build script pays for what it needs.
 _HOMES = {
-    "Catalog": "catalog",
-    "Deployment": "deployment",
+    "Catalog": "inputs.catalog",
+    "Deployment": "inputs.deployment",
     "Direction": "policy",
     "Finding": "policy",
     "Group": "policy",

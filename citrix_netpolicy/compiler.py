@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from citrix_netpolicy.catalog import load_catalog
+from citrix_netpolicy.inputs.catalog import load_catalog
 from citrix_netpolicy.lint import lint
 from citrix_netpolicy.minimize import minimize
 from citrix_netpolicy.policy import policy_of
 from citrix_netpolicy.resolve import resolve
 
 if TYPE_CHECKING:
-    from citrix_netpolicy.catalog import Catalog
-    from citrix_netpolicy.deployment import Deployment
+    from citrix_netpolicy.inputs.catalog import Catalog
+    from citrix_netpolicy.inputs.deployment import Deployment
     from citrix_netpolicy.policy import Policy
 
 __all__ = ["compile_deployment"]

@@ -18,8 +18,8 @@ from citrix_netpolicy.resolve import feature_states, resolve
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from citrix_netpolicy.catalog import Catalog
-    from citrix_netpolicy.deployment import Deployment
+    from citrix_netpolicy.inputs.catalog import Catalog
+    from citrix_netpolicy.inputs.deployment import Deployment
     from citrix_netpolicy.policy import Policy
 
 __all__ = ["CHECKS", "lint"]

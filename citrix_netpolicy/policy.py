@@ -12,7 +12,7 @@ from citrix_netpolicy.resolve import Cause, Flow, NamedDestination, Resolution, 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from citrix_netpolicy.deployment import Deployment, External, Network, Quotas
+    from citrix_netpolicy.inputs.deployment import Deployment, External, Network, Quotas
 
 __all__ = [
     "Direction",

@@ -13,9 +13,9 @@ from citrix_netpolicy.net import EMPTY, Protocol, ServiceSet
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from citrix_netpolicy.catalog import Catalog, CatalogService, Entry
-    from citrix_netpolicy.deployment import Deployment, Tier
     from citrix_netpolicy.errors import DataPath
+    from citrix_netpolicy.inputs.catalog import Catalog, CatalogService, Entry
+    from citrix_netpolicy.inputs.deployment import Deployment, Tier
 
 __all__ = ["Cause", "Flow", "NamedDestination", "Resolution", "Unenforced", "resolve"]
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import boto3
 
 from citrix_netpolicy import Deployment, compile_deployment
-from citrix_netpolicy.targets.aws import security_groups
+from citrix_netpolicy.targets.aws.groups import security_groups
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
-import real
-from azurerm import azurerm
 from hypothesis import settings
+from support import real
+from support.azurerm import azurerm
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

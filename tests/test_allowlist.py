@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from citrix_netpolicy import Deployment, Direction, Policy, compile_deployment
-from citrix_netpolicy.allowlist import JSON_FILE, TABLE_FILE, allowlist_files
 from citrix_netpolicy.net import Prefix, Protocol, ServiceSet, ports
+from citrix_netpolicy.reports.allowlist import JSON_FILE, TABLE_FILE, allowlist_files
 
 SITE: dict[str, Any] = {
     "name": "site",

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlsplit
 
 import pytest
-import real
-from arm_server import ASSUMED, OBSERVED, ArmServer
-from nsg_oracle import allows
+from support import real
+from support.arm_server import ASSUMED, OBSERVED, ArmServer
+from support.nsg_oracle import allows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,15 +10,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import real
+from support import real
 
 from citrix_netpolicy import Direction, Group, InputError, Policy, Rule, TargetError, traffic_of, write
-from citrix_netpolicy.deployment import Network, Quotas
+from citrix_netpolicy.inputs.deployment import Network, Quotas
 from citrix_netpolicy.net import Prefix, Protocol, Service, icmp, ports
 from citrix_netpolicy.policy import ExistingGroup, GroupReference, PrefixList, ServiceTag, rule_order
 from citrix_netpolicy.resolve import Cause
 from citrix_netpolicy.targets import read
-from citrix_netpolicy.targets.aws import security_groups
+from citrix_netpolicy.targets.aws.groups import security_groups
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
 
     from citrix_netpolicy.policy import Peer
-    from citrix_netpolicy.targets.aws import SecurityGroup
+    from citrix_netpolicy.targets.aws.groups import SecurityGroup
 
     Check = Callable[[str, Mapping[str, Any]], None]
 

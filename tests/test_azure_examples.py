@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import nsg_oracle
 import pytest
+from support import nsg_oracle
 
 from citrix_netpolicy import Deployment, Direction, Group, Policy, compile_deployment, traffic_of
 from citrix_netpolicy.net import BITS, Prefix, Protocol, ServiceSet, ports
-from citrix_netpolicy.targets.azure import resource_of
-from citrix_netpolicy.targets.azure_rules import network_security_groups
+from citrix_netpolicy.targets.azure.arm_json import resource_of
+from citrix_netpolicy.targets.azure.groups import network_security_groups
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

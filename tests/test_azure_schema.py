@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import real
+from support import real
 from test_terraform_azure import FORMS, compiled
 
-from citrix_netpolicy.targets.azure import asg_of, model_of, properties_of, resource_of
-from citrix_netpolicy.targets.azure_rules import NetworkSecurityGroup, network_security_groups
+from citrix_netpolicy.targets.azure.arm_json import asg_of, model_of, properties_of, resource_of
+from citrix_netpolicy.targets.azure.groups import NetworkSecurityGroup, network_security_groups
 
 SCHEMA = json.loads((Path(__file__).parent / "data" / "arm-nsg-schema.json").read_text(encoding="utf-8"))
 VERSION = "2025-07-01"

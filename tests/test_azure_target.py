@@ -11,15 +11,13 @@ from importlib.util import find_spec
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import nsg_oracle
-import oracle
 import pytest
-import real
-from arm_server import ArmServer, check
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import CAUSES, SERVICES, examples
-from strategies import rules as rules_of_pool
+from support import nsg_oracle, oracle, real
+from support.arm_server import ArmServer, check
+from support.strategies import CAUSES, SERVICES, examples
+from support.strategies import rules as rules_of_pool
 
 from citrix_netpolicy import (
     Deployment,
@@ -33,8 +31,8 @@ from citrix_netpolicy import (
     traffic_of,
     write,
 )
-from citrix_netpolicy.catalog import load_catalog
-from citrix_netpolicy.deployment import Network, Quotas
+from citrix_netpolicy.inputs.catalog import load_catalog
+from citrix_netpolicy.inputs.deployment import Network, Quotas
 from citrix_netpolicy.minimize import minimize
 from citrix_netpolicy.net import Prefix, Protocol, Service, icmp, ports
 from citrix_netpolicy.policy import (
@@ -46,9 +44,9 @@ from citrix_netpolicy.policy import (
     rule_order,
 )
 from citrix_netpolicy.resolve import Cause, resolve
-from citrix_netpolicy.targets import azure
 from citrix_netpolicy.targets import read as read_target
-from citrix_netpolicy.targets.azure_rules import network_security_groups
+from citrix_netpolicy.targets.azure import arm_json as azure
+from citrix_netpolicy.targets.azure.groups import network_security_groups
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -58,7 +56,7 @@ if TYPE_CHECKING:
     from azure.mgmt.network import NetworkManagementClient
 
     from citrix_netpolicy.policy import Peer
-    from citrix_netpolicy.targets.azure_rules import NetworkSecurityGroup
+    from citrix_netpolicy.targets.azure.groups import NetworkSecurityGroup
 
 FILE = "network-security-groups.json"
 PRIORITIES = "priorities.json"

@@ -27,9 +27,9 @@ from citrix_netpolicy import (
     TargetError,
     cli,
     compile_deployment,
-    document,
     write,
 )
+from citrix_netpolicy.syntax import document
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,19 +9,19 @@ import shutil
 import subprocess
 from typing import TYPE_CHECKING, Any
 
-import bicep
 import pytest
-import real
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import examples
+from support import bicep, real
+from support.strategies import examples
 from test_terraform_azure import FORMS, compiled
 
-from citrix_netpolicy import Deployment, InputError, Policy, compile_deployment, document, traffic_of, write
+from citrix_netpolicy import Deployment, InputError, Policy, compile_deployment, traffic_of, write
+from citrix_netpolicy.syntax import document
+from citrix_netpolicy.syntax.bicep import Expression, behind_parameter, objects_of, string, value
 from citrix_netpolicy.targets import read
-from citrix_netpolicy.targets.azure import properties_of
-from citrix_netpolicy.targets.azure_rules import network_security_groups
-from citrix_netpolicy.targets.bicep_syntax import Expression, behind_parameter, objects_of, string, value
+from citrix_netpolicy.targets.azure.arm_json import properties_of
+from citrix_netpolicy.targets.azure.groups import network_security_groups
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,7 +10,7 @@ from itertools import pairwise
 import pytest
 from systems import load_systems
 
-from citrix_netpolicy.catalog import Catalog, Entry
+from citrix_netpolicy.inputs.catalog import Catalog, Entry
 
 DOCUMENT = "citrix-communication-ports"
 

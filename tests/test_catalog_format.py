@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from citrix_netpolicy import Catalog, InputError, document, resources
-from citrix_netpolicy.catalog import compose_catalog, load_catalog
+from citrix_netpolicy import Catalog, InputError, resources
+from citrix_netpolicy.inputs.catalog import compose_catalog, load_catalog
+from citrix_netpolicy.syntax import document
 
 WORDS = """\
 documents:

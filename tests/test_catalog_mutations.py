@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from systems import Flows, Site, flows_of, load_systems
 
-from citrix_netpolicy.catalog import Catalog, Entry, load_catalog
-from citrix_netpolicy.deployment import Deployment
 from citrix_netpolicy.errors import InputError
+from citrix_netpolicy.inputs.catalog import Catalog, Entry, load_catalog
+from citrix_netpolicy.inputs.deployment import Deployment
 from citrix_netpolicy.net import EMPTY
 from citrix_netpolicy.resolve import feature_states, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from citrix_netpolicy.catalog import CatalogService
+    from citrix_netpolicy.inputs.catalog import CatalogService
 
 pytestmark = pytest.mark.slow
 

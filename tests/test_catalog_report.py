@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from citrix_netpolicy import Catalog, cli
-from citrix_netpolicy.catalog_report import EXPORTS, entry_lines, select
+from citrix_netpolicy.reports.catalog import EXPORTS, entry_lines, select
 
 CATALOG = Catalog.default()
 

@@ -14,8 +14,8 @@ import pytest
 
 import citrix_netpolicy
 from citrix_netpolicy import Deployment, cli, compile_deployment, write
-from citrix_netpolicy.allowlist import allowlist_files
-from citrix_netpolicy.output import MANIFEST
+from citrix_netpolicy.folder import MANIFEST
+from citrix_netpolicy.reports.allowlist import allowlist_files
 
 if TYPE_CHECKING:
     from citrix_netpolicy import Policy

@@ -12,11 +12,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from citrix_netpolicy import Deployment, InputError, Problem, compile_deployment, document
-from citrix_netpolicy.deployment import CustomFlow, Exclusion, External, Network, PrefixListId, Quotas, Tier
+from citrix_netpolicy import Deployment, InputError, Problem, compile_deployment
 from citrix_netpolicy.errors import Mark
-from citrix_netpolicy.model import ServiceSpec
+from citrix_netpolicy.inputs.base import ServiceSpec
+from citrix_netpolicy.inputs.deployment import (
+    CustomFlow,
+    Exclusion,
+    External,
+    Network,
+    PrefixListId,
+    Quotas,
+    Tier,
+)
 from citrix_netpolicy.net import Prefix
+from citrix_netpolicy.syntax import document
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from citrix_netpolicy.document import Document, load, parse
 from citrix_netpolicy.errors import InputError, Mark, show_path
+from citrix_netpolicy.syntax.document import Document, load, parse
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from citrix_netpolicy import Catalog
-from citrix_netpolicy.catalog_report import EXPORTS
+from citrix_netpolicy.reports.catalog import EXPORTS
 
 DOCS = Path(__file__).parent.parent / "docs"
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from strategies import CAUSES, PEERS, PREFIXES, examples, meaning, rule_lists, services
+from support.strategies import CAUSES, PEERS, PREFIXES, examples, meaning, rule_lists, services
 
-from citrix_netpolicy.deployment import Quotas
+from citrix_netpolicy.inputs.deployment import Quotas
 from citrix_netpolicy.minimize import lower_bound, minimize, minimize_rules
 from citrix_netpolicy.net import Prefix, Protocol, Service, ServiceSet, icmp, ports
 from citrix_netpolicy.policy import Direction, Group, GroupReference, Policy, PrefixList, Rule, rule_order

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from oracle import Address, Packet, allows
-from strategies import NUMBERS, SERVICES, differences, examples, prefixes, services
+from support.oracle import Address, Packet, allows
+from support.strategies import NUMBERS, SERVICES, differences, examples, prefixes, services
 
 from citrix_netpolicy.net import (
     ALL,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from nsg_oracle import DEFAULT_RULES, HOST, UndecidedError, allows, flows
+from support.nsg_oracle import DEFAULT_RULES, HOST, UndecidedError, allows, flows
 
 if TYPE_CHECKING:
-    from nsg_oracle import Direction
+    from support.nsg_oracle import Direction
 
 NETWORK = ["10.0.0.0/16", "fd00::/48"]
 # Public addresses outside of the network, one of each family.

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-import real
+from support import real
 
 from citrix_netpolicy import cli
 

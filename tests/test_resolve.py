@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from citrix_netpolicy import document
-from citrix_netpolicy.catalog import Catalog, compose_catalog
 from citrix_netpolicy.compiler import compile_deployment
-from citrix_netpolicy.deployment import Deployment
 from citrix_netpolicy.errors import InputError
+from citrix_netpolicy.inputs.catalog import Catalog, compose_catalog
+from citrix_netpolicy.inputs.deployment import Deployment
 from citrix_netpolicy.policy import policy_of
 from citrix_netpolicy.resolve import resolve
+from citrix_netpolicy.syntax import document
 
 WORDS = """
 documents: {paper: {title: Paper, publisher: Nobody, lines: 99}}

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-import real
+from support import real
 
 pytestmark = pytest.mark.slow
 

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import real
+from support import real
 
-from citrix_netpolicy import Deployment, document
-from citrix_netpolicy.catalog import load_catalog
-from citrix_netpolicy.schema import deployment_schema
-from citrix_netpolicy.starter import STARTER
+from citrix_netpolicy import Deployment
+from citrix_netpolicy.inputs.catalog import load_catalog
+from citrix_netpolicy.inputs.schema import deployment_schema
+from citrix_netpolicy.inputs.starter import STARTER
+from citrix_netpolicy.syntax import document
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = sorted((ROOT / "examples" / "terraform").glob("*/deployment.yaml"))

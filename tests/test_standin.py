@@ -6,8 +6,8 @@ import json
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
-import real
-from azurerm import SUBSCRIPTION, Azurerm
+from support import real
+from support.azurerm import SUBSCRIPTION, Azurerm
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

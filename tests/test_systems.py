@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from systems import Flows, Never, Site, flows_of, load_systems, parse_flows, shown
 
-from citrix_netpolicy.catalog import Catalog, load_catalog
-from citrix_netpolicy.deployment import Deployment
+from citrix_netpolicy.inputs.catalog import Catalog, load_catalog
+from citrix_netpolicy.inputs.deployment import Deployment
 from citrix_netpolicy.resolve import resolve
 
 SYSTEMS = load_systems()

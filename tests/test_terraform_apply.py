@@ -9,12 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import real
+from support import real
 
 from citrix_netpolicy import Policy, traffic_of, write
 from citrix_netpolicy.net import Prefix
 from citrix_netpolicy.policy import rule_order
-from citrix_netpolicy.targets.aws import security_groups
+from citrix_netpolicy.targets.aws.groups import security_groups
 
 if TYPE_CHECKING:
     from pathlib import Path

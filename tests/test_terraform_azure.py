@@ -6,12 +6,12 @@ import random
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import real
-from azurerm import SUBSCRIPTION, Azurerm
+from support import real
+from support.azurerm import SUBSCRIPTION, Azurerm
 
 from citrix_netpolicy import Policy, traffic_of, write
 from citrix_netpolicy.targets import read
-from citrix_netpolicy.targets.azure_rules import network_security_groups
+from citrix_netpolicy.targets.azure.groups import network_security_groups
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 import hcl2
 import pytest
-import real
 from hypothesis import example, given
 from hypothesis import strategies as st
+from support import real
 
 from citrix_netpolicy import InputError, Policy, TargetError, traffic_of, write
-from citrix_netpolicy.targets import hcl, read
-from citrix_netpolicy.targets.aws import security_groups
+from citrix_netpolicy.syntax import hcl
+from citrix_netpolicy.targets import read
+from citrix_netpolicy.targets.aws.groups import security_groups
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -399,7 +400,7 @@ def test_the_seed_of_hashes_does_not_matter(tmp_path: Path) -> None:
     tests = Path(__file__).parent
     script = (
         "import json, sys; sys.path[:0] = sys.argv[1:]\n"
-        "import real, test_terraform_module as t\n"
+        "from support import real; import test_terraform_module as t\n"
         "print(json.dumps([t.files_of(real.example('reference')), t.files_of(t.nasty_data())]))\n"
     )
     outputs = {

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from hypothesis import given
 from hypothesis import strategies as st
-from oracle import Address, Packet, allows
-from strategies import (
+from support.oracle import Address, Packet, allows
+from support.strategies import (
     ADDRESSES,
     DIRECTIONS,
     NUMBERS,

@@ -20,10 +20,10 @@ __all__ = ["TARGETS", "Target", "keeps", "notes", "read", "write"]
 
 # Each target, and the module that spells it for a cloud. Modules load when used: some of them cost a lot.
 TARGETS: Final[dict[str, dict[str, str]]] = {
-    "aws": {"aws": "aws"},
-    "azure": {"azure": "azure"},
-    "bicep": {"azure": "bicep"},
-    "terraform": {"aws": "terraform_aws", "azure": "terraform_azure"},
+    "aws": {"aws": "aws.groups"},
+    "azure": {"azure": "azure.arm_json"},
+    "bicep": {"azure": "azure.bicep"},
+    "terraform": {"aws": "aws.terraform", "azure": "azure.terraform"},
 }
 
 

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any, Final
 import yaml
 
 from citrix_netpolicy import net
-from citrix_netpolicy.deployment import Deployment
+from citrix_netpolicy.inputs.deployment import Deployment
 from citrix_netpolicy.net import EMPTY, Protocol, Service, ServiceSet
 from citrix_netpolicy.resolve import resolve
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from citrix_netpolicy.catalog import Catalog
+    from citrix_netpolicy.inputs.catalog import Catalog
 
 __all__ = ["Flows", "Never", "Pair", "Site", "System", "flows_of", "load_systems", "parse_flows", "shown"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from citrix_netpolicy.markdown import cell, table
+from citrix_netpolicy.syntax.markdown import cell, table
 
 if TYPE_CHECKING:
     from citrix_netpolicy.policy import Policy

@@ -1,7 +1,8 @@
 """Terraform with a stand-in for azurerm, or with the real one from `CITRIX_NETPOLICY_AZURERM_PLUGINS`.
 
 The variable names a folder with the real provider, laid out as a filesystem mirror of Terraform. Without it
-the stand-in of `tests/standin` is put into a mirror of its own, under the version whose schema it serves.
+the stand-in of `tests/support/standin` is put into a mirror of its own, under the version whose schema it
+serves.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
-import real
+
+from support import real
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,7 +29,7 @@ PLUGINS: Final = "CITRIX_NETPOLICY_AZURERM_PLUGINS"
 SUBSCRIPTION: Final = "00000000-0000-0000-0000-000000000001"
 
 _SOURCE: Final = "registry.terraform.io/hashicorp/azurerm"
-_TESTS: Final = Path(__file__).parent
+_TESTS: Final = Path(__file__).parent.parent
 _SCHEMA: Final = _TESTS / "data" / "azurerm-network-schema.json"
 
 
@@ -147,7 +149,7 @@ def _standin_mirror(folder: Path, binary: str, environment: Mapping[str, str]) -
     )
     home = folder / "home"  # `tf` keeps a certificate there
     home.mkdir()
-    command = shlex.join([sys.executable, "-P", "-m", "standin", str(_SCHEMA)])
+    command = shlex.join([sys.executable, "-P", "-m", "support.standin", str(_SCHEMA)])
     paths = (
         f"HOME={shlex.quote(str(home))} PYTHONPATH={shlex.quote(str(_TESTS))}${{PYTHONPATH:+:$PYTHONPATH}}"
     )

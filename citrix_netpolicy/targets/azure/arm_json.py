@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 from citrix_netpolicy.errors import InputError, Problem
 from citrix_netpolicy.net import LAST_PORT, Prefix, Protocol, Service
 from citrix_netpolicy.policy import Direction, Group, GroupReference, Rule, ServiceTag, rule_order
-from citrix_netpolicy.targets.azure_cover import Block, Kind
-from citrix_netpolicy.targets.azure_rules import DENY_PRIORITY, Kept, network_security_groups
+from citrix_netpolicy.targets.azure.cover import Block, Kind
+from citrix_netpolicy.targets.azure.groups import DENY_PRIORITY, Kept, network_security_groups
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from azure.mgmt.network import models
 
     from citrix_netpolicy.policy import Peer, Policy
-    from citrix_netpolicy.targets.azure_rules import Keeping, NetworkSecurityGroup, SecurityRule
+    from citrix_netpolicy.targets.azure.groups import Keeping, NetworkSecurityGroup, SecurityRule
 
 __all__ = [
     "KEEPS",

@@ -19,14 +19,15 @@ from pydantic import (
     model_validator,
 )
 
-from citrix_netpolicy import document, net
+from citrix_netpolicy import net
 from citrix_netpolicy.errors import DataPath, InputError, Problem, in_order, nearest, show_path
-from citrix_netpolicy.model import Model, PortRanges, ServiceSpec, listed, problems_of, shown, some
+from citrix_netpolicy.inputs.base import Model, PortRanges, ServiceSpec, listed, problems_of, shown, some
+from citrix_netpolicy.syntax import document
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from citrix_netpolicy.document import Document
+    from citrix_netpolicy.syntax.document import Document
 
 __all__ = ["CustomFlow", "Deployment", "Exclusion", "External", "Network", "PrefixListId", "Quotas", "Tier"]
 

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from citrix_netpolicy import InputError, OutputError, output
-from citrix_netpolicy.output import MANIFEST, differences, write_folder
+from citrix_netpolicy import InputError, OutputError
+from citrix_netpolicy import folder as output
+from citrix_netpolicy.folder import MANIFEST, differences, write_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -413,7 +414,7 @@ FULL_DISK = """\
 import sys
 from pathlib import Path
 from citrix_netpolicy import OutputError
-from citrix_netpolicy.output import differences, write_folder
+from citrix_netpolicy.folder import differences, write_folder
 for name in ("there", "new"):
     out = Path(sys.argv[1], name)
     if name == "there":
@@ -430,7 +431,7 @@ READ_ONLY = """\
 import sys
 from pathlib import Path
 from citrix_netpolicy import OutputError
-from citrix_netpolicy.output import write_folder
+from citrix_netpolicy.folder import write_folder
 try:
     write_folder(Path(sys.argv[1], "new"), {"main.tf": "x"})
 except OutputError as error:

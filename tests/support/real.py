@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import pytest
 
-from citrix_netpolicy import Deployment, Direction, Group, Policy, Rule, compile_deployment, document
+from citrix_netpolicy import Deployment, Direction, Group, Policy, Rule, compile_deployment
 from citrix_netpolicy.net import Prefix, Protocol, Service
 from citrix_netpolicy.policy import ExistingGroup, GroupReference, PrefixList, rule_order
-from citrix_netpolicy.targets.aws import rules_of
+from citrix_netpolicy.syntax import document
+from citrix_netpolicy.targets.aws.groups import rules_of
 from citrix_netpolicy.targets.describe import describe
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from mypy_boto3_ec2 import EC2Client
 
-    from citrix_netpolicy.targets.aws import SecurityGroup
+    from citrix_netpolicy.targets.aws.groups import SecurityGroup
 
 REGION: Final = "eu-central-1"
 TAGS: Final = {"Owner": "network-team"}
@@ -37,7 +38,7 @@ INGRESS_RULE: Final = "aws_vpc_security_group_ingress_rule"
 EGRESS_RULE: Final = "aws_vpc_security_group_egress_rule"
 RULE_TYPES: Final = {INGRESS_RULE: Direction.INGRESS, EGRESS_RULE: Direction.EGRESS}
 
-_EXAMPLES: Final = Path(__file__).parent.parent / "examples" / "terraform"
+_EXAMPLES: Final = Path(__file__).parents[2] / "examples" / "terraform"
 # Where machines keep a mirror of providers, beside what the environment variable names.
 _MIRRORS: Final = ("~/.terraform.d/plugins", "/usr/local/share/terraform/plugins", "/opt/*")
 

@@ -15,7 +15,7 @@ from tf.gen import tfplugin_pb2 as pb  # type: ignore[import-untyped]
 from tf.iface import Provider, Resource  # type: ignore[import-untyped]
 from tf.schema import Attribute, Block, NestedBlock, NestMode, Schema  # type: ignore[import-untyped]
 
-from standin.limits import problems
+from support.standin.limits import problems
 
 # azurerm makes these anew when one of these arguments changes; the schema does not tell.
 _FORCES_NEW: Final = {

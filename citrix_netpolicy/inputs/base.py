@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
     from pydantic_core import ErrorDetails
 
-    from citrix_netpolicy.document import Document
     from citrix_netpolicy.errors import DataPath
+    from citrix_netpolicy.syntax.document import Document
 
 __all__ = ["Model", "PortRange", "PortRanges", "ServiceSpec", "listed", "problems_of", "shown", "some"]
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from citrix_netpolicy.deployment import Deployment
+from citrix_netpolicy.inputs.deployment import Deployment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from citrix_netpolicy.catalog import Catalog
+    from citrix_netpolicy.inputs.catalog import Catalog
 
 __all__ = ["deployment_schema"]
 

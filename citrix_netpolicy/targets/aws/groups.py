@@ -38,7 +38,7 @@ if TYPE_CHECKING:
         RevokeSecurityGroupEgressRequestTypeDef,
     )
 
-    from citrix_netpolicy.deployment import Quotas
+    from citrix_netpolicy.inputs.deployment import Quotas
     from citrix_netpolicy.policy import Policy
 
 __all__ = ["KEEPS", "SecurityGroup", "notes", "read", "security_groups", "write"]

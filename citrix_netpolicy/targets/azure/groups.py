@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from citrix_netpolicy.errors import Problem, TargetError, clean, show_path
 from citrix_netpolicy.net import ALL, Prefix, Protocol
 from citrix_netpolicy.policy import Direction, ExistingGroup, PrefixList
-from citrix_netpolicy.targets.azure_cover import Block, cover_side
+from citrix_netpolicy.targets.azure.cover import Block, cover_side
 from citrix_netpolicy.targets.describe import describe
 from citrix_netpolicy.traffic import reach_of
 

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import real
+from support import real
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 FUNCTIONS: Final = frozenset({"description", "resourceGroup"})
 
-_TYPES: Final = Path(__file__).parent / "data" / "bicep-types-nsg.json"
+_TYPES: Final = Path(__file__).parent.parent / "data" / "bicep-types-nsg.json"
 _REQUIRED: Final = 1
 _PLAIN: Final = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\", "'": "'", "$": "$"}
 _DECLARATIONS: Final = {

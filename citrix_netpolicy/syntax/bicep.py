@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
-from citrix_netpolicy.targets.templating import environment_of
+from citrix_netpolicy.syntax.templates import environment_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

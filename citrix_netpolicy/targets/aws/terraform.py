@@ -16,7 +16,8 @@ from citrix_netpolicy.policy import (
     Rule,
     rule_order,
 )
-from citrix_netpolicy.targets import aws, hcl
+from citrix_netpolicy.syntax import hcl
+from citrix_netpolicy.targets.aws import groups as aws
 from citrix_netpolicy.targets.describe import describe
 
 if TYPE_CHECKING:

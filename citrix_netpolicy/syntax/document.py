@@ -77,6 +77,6 @@ def parse(content: bytes, name: str) -> Document:
         )
         raise InputError(problem) from None
     # A bare import of the package should not pay for YAML.
-    from citrix_netpolicy import strict_yaml  # noqa: PLC0415
+    from citrix_netpolicy.syntax import yaml as strict_yaml  # noqa: PLC0415
 
     return Document(name, *strict_yaml.compose(text, name))

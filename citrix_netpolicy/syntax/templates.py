@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from citrix_netpolicy import markdown, resources
+from citrix_netpolicy import resources
+from citrix_netpolicy.syntax import markdown
 
 if TYPE_CHECKING:
     from collections.abc import Callable

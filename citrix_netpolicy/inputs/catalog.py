@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, StrictBool, ValidationError, field_validator, model_validator
 
-from citrix_netpolicy import document, resources
+from citrix_netpolicy import resources
 from citrix_netpolicy.errors import InputError, Problem, nearest, show_path
-from citrix_netpolicy.model import Model, ServiceSpec, listed, problems_of
+from citrix_netpolicy.inputs.base import Model, ServiceSpec, listed, problems_of
+from citrix_netpolicy.syntax import document
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from citrix_netpolicy.document import Document
     from citrix_netpolicy.errors import DataPath
     from citrix_netpolicy.net import ServiceSet
+    from citrix_netpolicy.syntax.document import Document
 
 __all__ = ["Catalog", "Citation", "Entry", "Feature", "Parameter", "Role", "SourceDocument", "load_catalog"]
 

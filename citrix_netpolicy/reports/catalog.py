@@ -9,13 +9,13 @@ from collections import Counter
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from citrix_netpolicy.markdown import cell, table
 from citrix_netpolicy.net import Protocol, ServiceSet, ports
+from citrix_netpolicy.syntax.markdown import cell, table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from citrix_netpolicy.catalog import Catalog, CatalogService, Citation, Entry
+    from citrix_netpolicy.inputs.catalog import Catalog, CatalogService, Citation, Entry
 
 __all__ = [
     "EXPORTS",

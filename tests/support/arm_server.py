@@ -20,7 +20,7 @@ from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from nsg_oracle import DEFAULT_RULES
+from support.nsg_oracle import DEFAULT_RULES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

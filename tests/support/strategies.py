@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from oracle import Address, Packet, Point, allows
 
 from citrix_netpolicy.net import Prefix, Protocol, Service, ServiceSet, icmp, ports
 from citrix_netpolicy.policy import (
@@ -24,6 +23,7 @@ from citrix_netpolicy.policy import (
     ServiceTag,
 )
 from citrix_netpolicy.resolve import Cause
+from support.oracle import Address, Packet, Point, allows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from citrix_netpolicy.errors import InputError, Problem
 from citrix_netpolicy.policy import Group, rule_order
-from citrix_netpolicy.targets import azure, hcl
-from citrix_netpolicy.targets.azure_rules import network_security_groups
+from citrix_netpolicy.syntax import hcl
+from citrix_netpolicy.targets.azure import arm_json as azure
+from citrix_netpolicy.targets.azure.groups import network_security_groups
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from citrix_netpolicy.policy import Policy
-    from citrix_netpolicy.targets.azure_rules import NetworkSecurityGroup, SecurityRule
+    from citrix_netpolicy.targets.azure.groups import NetworkSecurityGroup, SecurityRule
 
 __all__ = ["KEEPS", "notes", "read", "write"]
 

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 from citrix_netpolicy.errors import InputError, Problem
 from citrix_netpolicy.policy import Group, rule_order
-from citrix_netpolicy.targets import azure
-from citrix_netpolicy.targets.azure_rules import network_security_groups
-from citrix_netpolicy.targets.bicep_syntax import Expression, behind_parameter, objects_of, render, string
-from citrix_netpolicy.targets.hcl import heading
+from citrix_netpolicy.syntax.bicep import Expression, behind_parameter, objects_of, render, string
+from citrix_netpolicy.syntax.hcl import heading
+from citrix_netpolicy.targets.azure import arm_json as azure
+from citrix_netpolicy.targets.azure.groups import network_security_groups
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from citrix_netpolicy.policy import Policy, Rule
-    from citrix_netpolicy.targets.azure_rules import NetworkSecurityGroup
+    from citrix_netpolicy.targets.azure.groups import NetworkSecurityGroup
 
 __all__ = ["KEEPS", "notes", "read", "write"]
 

@@ -11,17 +11,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import citrix_netpolicy
-from citrix_netpolicy import catalog_report, targets
-from citrix_netpolicy.allowlist import allowlist_files
-from citrix_netpolicy.catalog import load_catalog
+from citrix_netpolicy import targets
 from citrix_netpolicy.compiler import compile_deployment
-from citrix_netpolicy.deployment import Deployment
 from citrix_netpolicy.errors import InputError, NetpolicyError, Problem, TargetError, nearest
+from citrix_netpolicy.folder import differences, write_folder
+from citrix_netpolicy.inputs.catalog import load_catalog
+from citrix_netpolicy.inputs.deployment import Deployment
+from citrix_netpolicy.inputs.schema import deployment_schema
+from citrix_netpolicy.inputs.starter import STARTER
 from citrix_netpolicy.net import LAST_PORT
-from citrix_netpolicy.output import differences, write_folder
-from citrix_netpolicy.report import problem_lines, summary_lines
-from citrix_netpolicy.schema import deployment_schema
-from citrix_netpolicy.starter import STARTER
+from citrix_netpolicy.reports import catalog as catalog_report
+from citrix_netpolicy.reports.allowlist import allowlist_files
+from citrix_netpolicy.reports.summary import problem_lines, summary_lines
 from citrix_netpolicy.targets import TARGETS
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
-from citrix_netpolicy.targets.templating import environment_of
+from citrix_netpolicy.syntax.templates import environment_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

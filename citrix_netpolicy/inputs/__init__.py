@@ -1,0 +1,1 @@
+"""What people write: the catalogue and the deployment, read into checked, frozen models."""

@@ -1,0 +1,1 @@
+"""What is printed or written for people: summaries, the catalogue, the allow list."""
