@@ -34,12 +34,31 @@ def compose(text: str, name: str) -> tuple[Any, dict[DataPath, Any]]:
         composer = _Composer(text, name)
         return composer.compose(), composer.places
     except yaml.MarkedYAMLError as error:
+        _refuse_before(error, text, name)
         raise InputError(_syntax_problem(error, text, name)) from None
     except ReaderError as error:
         before = text[: error.position]
         mark = Mark(name, before.count("\n") + 1, len(before) - before.rfind("\n"))
         problem = Problem(message="the file holds a character that YAML does not allow", mark=mark)
         raise InputError(problem) from None
+
+
+class _EmptyError(InputError):
+    """There is no value at all."""
+
+
+def _refuse_before(error: MarkedYAMLError, text: str, name: str) -> None:
+    """Raise our own refusal, such as that of depth, of what stands before a syntax error.
+
+    A scanner that reads ahead may meet a limit of its own first. Which limit that is depends on its version.
+    """
+    where = error.problem_mark or error.context_mark
+    if where is None:
+        return
+    try:
+        _Composer(text[: where.index], name).compose()
+    except (_EmptyError, yaml.YAMLError):
+        return
 
 
 def _syntax_problem(error: MarkedYAMLError, text: str, name: str) -> Problem:
@@ -66,7 +85,7 @@ class _Composer:
         self.next_event()
         event = self.next_event()
         if isinstance(event, yaml.StreamEndEvent):
-            raise self._refusal("the file is empty", event)
+            raise _EmptyError(self._refusal("the file is empty", event).problems)
         data = self._node(self.next_event(), ())
         self.next_event()
         event = self.next_event()
