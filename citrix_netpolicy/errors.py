@@ -49,17 +49,19 @@ class Mark:
 class Problem:
     """One thing that is wrong with an input: what, where, and how to mend it.
 
-    `path` is the place inside the data, such as `tiers.ddc.subnets[0]`; `mark` is the place in the
-    file, where the data came from one.
+    `code` is a stable word for this kind of problem; `docs/codes.md` lists all of them. `path` is the place
+    inside the data, such as `("tiers", "ddc", "subnets", 0)`; `mark` is the place in the file, where the data
+    came from one.
     """
 
+    code: str
     message: str
-    path: str = ""
+    path: DataPath = ()
     mark: Mark | None = None
     hint: str = ""
 
     def __str__(self) -> str:
-        where = [str(part) for part in (self.mark, self.path) if part]
+        where = [str(part) for part in (self.mark, show_path(self.path)) if part]
         text = ": ".join([*where, self.message])
         return f"{text} (help: {self.hint})" if self.hint else text
 

@@ -96,7 +96,11 @@ def _ours(folder: Path) -> set[str]:
     names = listed.get("files") if isinstance(listed, dict) else None
     if not isinstance(names, list) or not all(isinstance(name, str) and _is_inside(name) for name in names):
         message = f"`{path}` is no list of generated files"
-        raise InputError(Problem(message=message, hint="restore it, or remove it and the files"))
+        raise InputError(
+            Problem(
+                code="manifest-unreadable", message=message, hint="restore it, or remove it and the files"
+            )
+        )
     return {*names, MANIFEST}
 
 
@@ -107,7 +111,9 @@ def _is_inside(name: str) -> bool:
 
 def _refuse_foreign(folder: Path, wanted: Mapping[str, str], ours: set[str]) -> None:
     if _is_there(folder) and not folder.is_dir():
-        raise InputError(Problem(message=f"`{folder}` is a file", hint="name a folder to write to"))
+        raise InputError(
+            Problem(code="not-a-folder", message=f"`{folder}` is a file", hint="name a folder to write to")
+        )
     foreign: dict[Path, str] = {}
     for name in sorted(wanted):
         path = folder / name
@@ -119,7 +125,7 @@ def _refuse_foreign(folder: Path, wanted: Mapping[str, str], ours: set[str]) -> 
     if foreign:
         hint = "name another folder, or move the file away"
         raise InputError(
-            Problem(message=f"`{path}` is not a {kind} of ours, so it stays", hint=hint)
+            Problem(code="not-ours", message=f"`{path}` is not a {kind} of ours, so it stays", hint=hint)
             for path, kind in foreign.items()
         )
 
@@ -192,4 +198,10 @@ def _told(kind: type[InputError | OutputError], what: str, after: str = "") -> I
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
         hint = "name a folder to write to" if isinstance(error, NotADirectoryError) else ""
-        raise kind(Problem(message=f"{what}: {reason}{after}", hint=hint)) from None
+        raise kind(
+            Problem(
+                code="unwritable" if kind is OutputError else "unreadable",
+                message=f"{what}: {reason}{after}",
+                hint=hint,
+            )
+        ) from None

@@ -316,7 +316,10 @@ def _vocabulary_problems(deployment: Deployment, catalog: Catalog) -> Iterator[P
 
     def unknown(path: DataPath, kind: str, name: str, valid: Iterable[str]) -> Iterator[Problem]:
         if name not in valid:
-            yield deployment.problem(path, f"unknown {kind} `{name}`", nearest(name, valid))
+            word = kind.partition(",")[0].replace("tier", "end")
+            yield deployment.problem(
+                f"unknown-{word}", path, f"unknown {kind} `{name}`", nearest(name, valid)
+            )
 
     placeable = [name for name, role in catalog.roles.items() if role.kind != "wildcard"]
     for name, end in deployment.ends.items():
@@ -325,7 +328,9 @@ def _vocabulary_problems(deployment: Deployment, catalog: Catalog) -> Iterator[P
             path = (place, name, "roles", index)
             if role in catalog.roles and role not in placeable:
                 hint = f"it stands for others; place one of {', '.join(catalog.members(role))}"
-                yield deployment.problem(path, f"the role `{role}` is nowhere by itself", hint)
+                yield deployment.problem(
+                    "wildcard-placed", path, f"the role `{role}` is nowhere by itself", hint
+                )
             else:
                 yield from unknown(path, "role", role, placeable)
     for name in deployment.features:
@@ -354,11 +359,13 @@ def _feature_problems(deployment: Deployment, catalog: Catalog) -> Iterator[Prob
             if not states[other]:
                 chosen = name if name in deployment.features else other
                 message = f"feature `{name}` needs `{other}`, which is off"
-                yield deployment.problem(("features", chosen), message, f"turn it on: `{other}: true`")
+                yield deployment.problem(
+                    "feature-needed", ("features", chosen), message, f"turn it on: `{other}: true`"
+                )
         for other in feature.conflicts:
             if states[other] and frozenset((name, other)) not in told:
                 told.add(frozenset((name, other)))
                 chosen, default = (name, other) if name in deployment.features else (other, name)
                 message = f"features `{chosen}` and `{default}` exclude each other"
                 hint = f"turn one of them off: `{default}: false`"
-                yield deployment.problem(("features", chosen), message, hint)
+                yield deployment.problem("feature-conflict", ("features", chosen), message, hint)

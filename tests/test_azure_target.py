@@ -31,6 +31,7 @@ from citrix_netpolicy import (
     traffic_of,
     write,
 )
+from citrix_netpolicy.errors import Mark
 from citrix_netpolicy.inputs.catalog import load_catalog
 from citrix_netpolicy.inputs.deployment import Network, Quotas
 from citrix_netpolicy.minimize import minimize
@@ -853,7 +854,7 @@ def test_every_problem_is_told_at_once() -> None:
     with pytest.raises(TargetError) as refused:
         network_security_groups(policy, {})
     assert sorted(problem.path for problem in refused.value.problems) == sorted(
-        ["tiers.é", "tiers.list", "tiers.list", "tiers.full", "tiers.web"]
+        [("tiers", tier) for tier in ("é", "list", "list", "full", "web")]
     )
 
 
@@ -934,13 +935,13 @@ def test_broken_priorities_are_refused_with_a_way_out(text: str) -> None:
         with pytest.raises(InputError, match="not a list of priorities: ") as refused:
             ask(SITE, {PRIORITIES: text})
         (problem,) = refused.value.problems
-        assert problem.path == PRIORITIES
+        assert problem.mark == Mark(PRIORITIES, 1, 1)
         assert "restore it" in problem.hint
 
 
 @pytest.mark.parametrize("files", [{}, {FILE: ""}, {FILE: "{}"}, {FILE: '{"network": "main", "groups": 1}'}])
 def test_files_of_another_kind_are_not_read(files: dict[str, str]) -> None:
-    with pytest.raises(InputError, match=f"{FILE}: not a file of target azure"):
+    with pytest.raises(InputError, match=f"{FILE}:1:1: not a file of target azure"):
         azure.read(files)
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from citrix_netpolicy import Deployment, InputError, Problem, compile_deployment
-from citrix_netpolicy.errors import Mark
+from citrix_netpolicy.errors import Mark, show_path
 from citrix_netpolicy.inputs.base import ServiceSpec
 from citrix_netpolicy.inputs.deployment import (
     CustomFlow,
@@ -226,7 +226,7 @@ def test_a_deployment_is_copied_and_pickled() -> None:
     assert pickle.loads(pickle.dumps(deployment)) == deployment
     loaded = pickle.loads(pickle.dumps(load(TEXT)))
     assert data(loaded) == data(load(TEXT))
-    assert loaded.problem(("tiers", "hosts"), "bad").mark == Mark("site.yaml", 5, 3)
+    assert loaded.problem("x", ("tiers", "hosts"), "bad").mark == Mark("site.yaml", 5, 3)
 
 
 def test_defaults() -> None:
@@ -253,7 +253,7 @@ def test_problems_from_python_have_paths_and_no_places() -> None:
     with pytest.raises(InputError) as caught:
         Deployment(**WRONG)
     problems = caught.value.problems
-    assert {problem.path for problem in problems} == {
+    assert {show_path(problem.path) for problem in problems} == {
         "name",
         "tiers.ddc.subnets[0]",
         "tiers.vda",
@@ -270,11 +270,11 @@ def test_later_problems_from_python_have_paths_and_no_places() -> None:
     with pytest.raises(InputError) as caught:
         Deployment(**{**LONG, "external": {"ddc": ["10.9.0.1"]}})
     (problem,) = caught.value.problems
-    assert (problem.path, problem.mark) == ("external.ddc", None)
+    assert (problem.path, problem.mark) == (("external", "ddc"), None)
     with pytest.raises(InputError) as caught:
         compile_deployment(Deployment(**{**LONG, "features": {"htlm5": True}}))
     (problem,) = caught.value.problems
-    assert (problem.path, problem.mark) == ("features.htlm5", None)
+    assert (problem.path, problem.mark) == (("features", "htlm5"), None)
     assert problem.hint == "did you mean `html5`?"
 
 
@@ -292,12 +292,12 @@ def test_every_kind_of_validation_is_checked_as_a_whole() -> None:
 
 def test_a_problem_is_located_by_its_path() -> None:
     deployment = load(TEXT)
-    found = deployment.located(Problem(message="bad", path="tiers.hosts.subnets[0]"))
+    found = deployment.located(Problem(code="x", message="bad", path=("tiers", "hosts", "subnets", 0)))
     assert found.mark == Mark("site.yaml", 8, 15)
-    assert deployment.problem(("tiers", "hosts"), "bad").mark == Mark("site.yaml", 5, 3)
-    marked = Problem(message="bad", path="tiers", mark=Mark("other", 7, 7))
+    assert deployment.problem("x", ("tiers", "hosts"), "bad").mark == Mark("site.yaml", 5, 3)
+    marked = Problem(code="x", message="bad", path=("tiers",), mark=Mark("other", 7, 7))
     assert deployment.located(marked) is marked
-    unmarked = Problem(message="bad", path="tiers")
+    unmarked = Problem(code="x", message="bad", path=("tiers",))
     assert in_python().located(unmarked) is unmarked
 
 
@@ -354,7 +354,7 @@ def test_overlaps_are_those_that_a_slow_look_finds(tiers: list[list[str]], sever
     except InputError as error:
         for problem in error.problems:
             assert "overlaps" in problem.message
-            found.add(frozenset({problem.path.split(".")[1], problem.message.split("`")[-2]}))
+            found.add(frozenset({str(problem.path[1]), problem.message.split("`")[-2]}))
     # Each subnet is told once, with one of those that it overlaps: all of a tier's neighbours lead to it.
     assert found <= expected
     assert bool(found) == bool(expected)

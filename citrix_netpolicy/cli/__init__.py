@@ -125,9 +125,13 @@ def _catalog_list(options: argparse.Namespace) -> Exit:
         ("feature", options.feature, catalog.features),
     ):
         if word is not None and word not in known:
-            raise InputError(Problem(message=f"unknown {kind} `{word}`", hint=nearest(word, known)))
+            raise InputError(
+                Problem(code=f"unknown-{kind}", message=f"unknown {kind} `{word}`", hint=nearest(word, known))
+            )
     if options.port is not None and not 1 <= options.port <= LAST_PORT:
-        raise InputError(Problem(message=f"port `{options.port}` is not between 1 and {LAST_PORT}"))
+        raise InputError(
+            Problem(code="invalid-value", message=f"port `{options.port}` is not between 1 and {LAST_PORT}")
+        )
     found = catalog_report.select(
         catalog, product=options.product, role=options.role, feature=options.feature, port=options.port
     )
@@ -194,7 +198,9 @@ def _texts(folder: Path, names: Iterable[str]) -> dict[str, str]:
             continue
         except (OSError, UnicodeDecodeError) as error:
             message = f"cannot read `{path}`: {error}"
-            raise InputError(Problem(message=message, hint="restore it from version control")) from None
+            raise InputError(
+                Problem(code="unreadable", message=message, hint="restore it from version control")
+            ) from None
     return found
 
 
@@ -209,9 +215,13 @@ def _init(options: argparse.Namespace) -> Exit:
             file.write(STARTER)
     except FileExistsError:
         hint = "name another file"
-        raise InputError(Problem(message=f"`{options.file}` is there already", hint=hint)) from None
+        raise InputError(
+            Problem(code="already-there", message=f"`{options.file}` is there already", hint=hint)
+        ) from None
     except OSError as error:
-        raise InputError(Problem(message=f"cannot write `{options.file}`: {error.strerror}")) from None
+        raise InputError(
+            Problem(code="unwritable", message=f"cannot write `{options.file}`: {error.strerror}")
+        ) from None
     command = f"citrix-netpolicy compile {options.file} --target terraform --out DIR"
     print(f"wrote {options.file}; edit it, then: {command}", file=sys.stderr)
     return Exit.DONE

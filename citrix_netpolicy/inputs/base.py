@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from citrix_netpolicy import net
-from citrix_netpolicy.errors import Problem, clean, in_order, nearest, show_path
+from citrix_netpolicy.errors import Problem, clean, in_order, nearest
 from citrix_netpolicy.net import LAST_PORT, Protocol, ServiceSet
 
 if TYPE_CHECKING:
@@ -136,9 +136,12 @@ def problems_of(
 
 def _problem(model: type[Model], error: ErrorDetails, document: Document | None, base: DataPath) -> Problem:
     path: DataPath = (*base, *error["loc"])
+    code = "invalid-value"
     if error["type"] == "extra_forbidden":
+        code = "unknown-key"
         message, hint = f"unknown key `{path[-1]}`", nearest(str(path[-1]), _keys(model, error["loc"][:-1]))
     elif error["type"] == "missing":
+        code = "missing-key"
         message, hint = f"`{path[-1]}` is missing", ""
         path = path[:-1]
     elif error["type"] in _TELL:
@@ -147,7 +150,7 @@ def _problem(model: type[Model], error: ErrorDetails, document: Document | None,
         message, hint = error["msg"][:1].lower() + error["msg"][1:], ""
     path = tuple(step for step in path if step != "[key]")
     mark = document.mark(path) if document else None
-    return Problem(message=message, path=show_path(path), mark=mark, hint=hint)
+    return Problem(code=code, message=message, path=path, mark=mark, hint=hint)
 
 
 def _keys(model: type[Model], path: DataPath) -> list[str]:

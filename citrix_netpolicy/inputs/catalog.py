@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, StrictBool, ValidationError, field_validator, model_validator
 
 from citrix_netpolicy import resources
-from citrix_netpolicy.errors import InputError, Problem, nearest, show_path
+from citrix_netpolicy.errors import InputError, Problem, nearest
 from citrix_netpolicy.inputs.base import Model, ServiceSpec, listed, problems_of
 from citrix_netpolicy.syntax import document
 
@@ -198,7 +198,9 @@ class Catalog(Model):
             if entry.id == id_:
                 return entry
         hint = nearest(id_, (entry.id for entry in self.entries))
-        raise InputError(Problem(message=f"the catalogue has no entry `{id_}`", hint=hint))
+        raise InputError(
+            Problem(code="unknown-entry", message=f"the catalogue has no entry `{id_}`", hint=hint)
+        )
 
     def members(self, role: str) -> tuple[str, ...]:
         """Return the roles that `role` stands for: itself, or the members of a wildcard."""
@@ -273,7 +275,7 @@ class _Composition:
 
     def _read(self, file: Document) -> None:
         if not isinstance(file.data, dict):
-            self._problem(file, (), "a catalogue file is a map")
+            self._problem("invalid-type", file, (), "a catalogue file is a map")
             return
         for key, value in file.data.items():
             if key in _VOCABULARIES and isinstance(value, dict):
@@ -284,11 +286,17 @@ class _Composition:
                     self._add_entry(file, index, item)
             elif key not in ("product", "document", "section"):
                 hint = nearest(str(key), [*_VOCABULARIES, "entries", "product", "document", "section"])
-                self._problem(file, (key,), f"unknown key `{key}`, or not of the form expected here", hint)
+                self._problem(
+                    "unknown-key",
+                    file,
+                    (key,),
+                    f"unknown key `{key}`, or not of the form expected here",
+                    hint,
+                )
 
     def _add_word(self, file: Document, kind: str, name: str, item: Any) -> None:
         if name in self.vocabularies[kind]:
-            self._problem(file, (kind, name), f"`{name}` is already one of the {kind}")
+            self._problem("duplicate-name", file, (kind, name), f"`{name}` is already one of the {kind}")
             return
         model = _VOCABULARIES[kind]
         try:
@@ -307,7 +315,10 @@ class _Composition:
         if entry.id in self.entries:
             first_file, first_path = self.places[entry.id]
             self._problem(
-                file, (*path, "id"), f"`{entry.id}` is already taken in {first_file.mark(first_path)}"
+                "duplicate-name",
+                file,
+                (*path, "id"),
+                f"`{entry.id}` is already taken in {first_file.mark(first_path)}",
             )
             return
         self.entries[entry.id] = entry
@@ -323,12 +334,12 @@ class _Composition:
             source = self.vocabularies["documents"].get(citation.document)
             if source and citation.line is not None and not 1 <= citation.line <= (source.lines or 0):
                 message = f"line {citation.line} is outside the document `{citation.document}`"
-                self._problem(file, path, message)
+                self._problem("invalid-citation", file, path, message)
         original = self.entries.get(entry.duplicate_of or "")
         if entry.duplicate_of and (original is None or original.treatment == "duplicate"):
             hint = nearest(entry.duplicate_of, self.entries)
             message = f"`{entry.duplicate_of}` is no entry that stands for itself"
-            self._problem(file, (*path, "duplicate-of"), message, hint)
+            self._problem("unknown-entry", file, (*path, "duplicate-of"), message, hint)
 
     def _check_vocabularies(self) -> None:
         for name, role in self.vocabularies["roles"].items():
@@ -340,12 +351,14 @@ class _Composition:
             features += [need.feature for need in role.needs if need.feature]
             self._all_known(file, path, roles, features)
             if (role.kind == "wildcard") != bool(role.members):
-                self._problem(file, path, "a wildcard has members, and only a wildcard has")
+                self._problem(
+                    "invalid-wildcard", file, path, "a wildcard has members, and only a wildcard has"
+                )
         for name, feature in self.vocabularies["features"].items():
             file, path = self.places[f"features {name}"]
             self._all_known(file, path, feature.roles, (*feature.requires, *feature.conflicts))
             if name in _reachable(name, self.vocabularies["features"]):
-                self._problem(file, path, f"`{name}` requires itself")
+                self._problem("circular-feature", file, path, f"`{name}` requires itself")
 
     def _all_known(
         self, file: Document, path: DataPath, roles: Iterable[str], features: Iterable[str]
@@ -358,11 +371,16 @@ class _Composition:
     def _known(self, file: Document, path: DataPath, kind: str, name: str) -> None:
         if name not in self.vocabularies[kind]:
             hint = nearest(name, self.vocabularies[kind])
-            self._problem(file, path, f"unknown {kind.removesuffix('s')} `{name}`", hint)
+            self._problem(
+                f"unknown-{kind.removesuffix('s')}",
+                file,
+                path,
+                f"unknown {kind.removesuffix('s')} `{name}`",
+                hint,
+            )
 
-    def _problem(self, file: Document, path: DataPath, message: str, hint: str = "") -> None:
-        place = show_path(path)
-        self.problems.append(Problem(message=message, path=place, mark=file.mark(path), hint=hint))
+    def _problem(self, code: str, file: Document, path: DataPath, message: str, hint: str = "") -> None:
+        self.problems.append(Problem(code=code, message=message, path=path, mark=file.mark(path), hint=hint))
 
 
 def _words_of(entry: Entry) -> Iterator[tuple[str, str, Iterable[str]]]:

@@ -20,13 +20,14 @@ from pydantic import (
 )
 
 from citrix_netpolicy import net
-from citrix_netpolicy.errors import DataPath, InputError, Problem, in_order, nearest, show_path
+from citrix_netpolicy.errors import DataPath, InputError, Problem, in_order, nearest
 from citrix_netpolicy.inputs.base import Model, PortRanges, ServiceSpec, listed, problems_of, shown, some
 from citrix_netpolicy.syntax import document
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from citrix_netpolicy.errors import Mark
     from citrix_netpolicy.syntax.document import Document
 
 __all__ = ["CustomFlow", "Deployment", "Exclusion", "External", "Network", "PrefixListId", "Quotas", "Tier"]
@@ -285,18 +286,21 @@ class Deployment(Model):  # noqa: PLW1641 - it holds maps, so it has no hash
         deployment._check()
         return deployment
 
-    def problem(self, path: DataPath, message: str, hint: str = "") -> Problem:
+    def problem(self, code: str, path: DataPath, message: str, hint: str = "") -> Problem:
         """Return a problem at `path`, with its line when this deployment was loaded from a file."""
-        mark = self._document.mark(path) if self._document else None
-        return Problem(message=message, path=show_path(path), mark=mark, hint=hint)
+        return Problem(code=code, message=message, path=path, mark=self.mark(path), hint=hint)
+
+    def mark(self, path: DataPath) -> Mark | None:
+        """Return the line of `path`, when this deployment was loaded from a file."""
+        return self._document.mark(path) if self._document else None
 
     def located(self, problem: Problem) -> Problem:
         """Return `problem` with the line of its path, when this deployment was loaded from a file."""
         if self._document is None or problem.mark is not None or not problem.path:
             return problem
-        if problem.path == "networks.main.cloud" and "cloud" in self._document.data:
-            problem = replace(problem, path="cloud")
-        return replace(problem, mark=self._document.mark_of(problem.path))
+        if problem.path == ("networks", "main", "cloud") and "cloud" in self._document.data:
+            problem = replace(problem, path=("cloud",))
+        return replace(problem, mark=self._document.mark(problem.path))
 
     def __eq__(self, other: object) -> bool:
         # Where a deployment was read from is no part of what it says.
@@ -347,7 +351,7 @@ class Deployment(Model):  # noqa: PLW1641 - it holds maps, so it has no hash
     def _network_problems(self) -> Iterator[Problem]:
         if not self.networks:
             hint = "give `cloud: aws`, or `networks` with the cloud of each"
-            yield self.problem((), "the deployment has no network", hint)
+            yield self.problem("network-needed", (), "the deployment has no network", hint)
             return
         named: list[tuple[DataPath, str]] = []
         for name, tier in self.tiers.items():
@@ -355,25 +359,31 @@ class Deployment(Model):  # noqa: PLW1641 - it holds maps, so it has no hash
                 named.append((("tiers", name, "network"), tier.network))
             elif len(self.networks) > 1:
                 hint = "add `network: " + " | ".join(self.networks) + "`"
-                yield self.problem(("tiers", name), "with several networks a tier names its network", hint)
+                yield self.problem(
+                    "network-needed", ("tiers", name), "with several networks a tier names its network", hint
+                )
         for name, external in self.external.items():
             for index, network in enumerate(external.networks):
                 named.append((("external", name, "networks", index), network))
         for path, network in named:
             if network not in self.networks:
-                yield self.problem(path, f"unknown network `{network}`", nearest(network, self.networks))
+                yield self.problem(
+                    "unknown-network", path, f"unknown network `{network}`", nearest(network, self.networks)
+                )
 
     def _external_problems(self) -> Iterator[Problem]:
         lists: dict[str, PrefixListId] = {}
         for name, external in self.external.items():
             if name in self.tiers:
                 hint = "names of tiers and externals are shared; give it another and list its `roles`"
-                yield self.problem(("external", name), f"`{name}` is a tier already", hint)
+                yield self.problem("duplicate-name", ("external", name), f"`{name}` is a tier already", hint)
             prefix_list = external.prefix_list
             if prefix_list and lists.setdefault(prefix_list.id, prefix_list) != prefix_list:
                 other = lists[prefix_list.id].max_entries
                 message = f"`{prefix_list.id}` has {prefix_list.max_entries} entries here and {other} before"
-                yield self.problem(("external", name, "prefix-list"), message, "give the list's own maximum")
+                yield self.problem(
+                    "contradiction", ("external", name, "prefix-list"), message, "give the list's own maximum"
+                )
 
     def _probe_problems(self) -> Iterator[Problem]:
         for name, tier in self.tiers.items():
@@ -383,7 +393,7 @@ class Deployment(Model):  # noqa: PLW1641 - it holds maps, so it has no hash
                 message = (
                     f"network of tier `{name}` is not in Azure, whose load balancers these ports are for"
                 )
-                yield self.problem(("tiers", name, "probe-ports"), message, hint)
+                yield self.problem("wrong-cloud", ("tiers", name, "probe-ports"), message, hint)
 
     def _overlaps(self) -> Iterator[Problem]:
         """Find subnets of two tiers that share addresses: their group would be decided by chance."""
@@ -401,9 +411,11 @@ class Deployment(Model):  # noqa: PLW1641 - it holds maps, so it has no hash
                 place: DataPath = ("tiers", item[1], "subnets", item[2])
                 for prefix, other, _ in still_open:
                     if (prefix, other) == item[:2]:
-                        yield self.problem(place, f"`{item[0]}` is listed twice")
+                        yield self.problem("duplicate-value", place, f"`{item[0]}` is listed twice")
                         break
                     if other != item[1]:
-                        yield self.problem(place, f"`{item[0]}` overlaps `{prefix}` of tier `{other}`")
+                        yield self.problem(
+                            "overlap", place, f"`{item[0]}` overlaps `{prefix}` of tier `{other}`"
+                        )
                         break
                 still_open.append(item)

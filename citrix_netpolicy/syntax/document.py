@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from citrix_netpolicy.errors import DataPath, InputError, Mark, Problem, show_path
+from citrix_netpolicy.errors import DataPath, InputError, Mark, Problem
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
@@ -39,10 +39,6 @@ class Document:
         place = self.places.get(here)
         return Mark(self.file, place.line + 1, place.column + 1) if place else Mark(self.file, 1, 1)
 
-    def mark_of(self, shown: str) -> Mark:
-        """Return the place of a path given as `show_path` shows it, or the beginning of the file."""
-        return self.mark(next((path for path in self.places if show_path(path) == shown), ()))
-
 
 def load(file: Traversable, name: str | None = None) -> Document:
     """Read a YAML file; `name` is how messages call it.
@@ -55,7 +51,9 @@ def load(file: Traversable, name: str | None = None) -> Document:
             content = stream.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(Problem(message=f"cannot read the file: {reason}", mark=Mark(name, 1, 1))) from None
+        raise InputError(
+            Problem(code="unreadable", message=f"cannot read the file: {reason}", mark=Mark(name, 1, 1))
+        ) from None
     return parse(content, name)
 
 
@@ -64,13 +62,16 @@ def parse(content: bytes, name: str) -> Document:
     start = Mark(name, 1, 1)
     if len(content) > MAX_BYTES:
         limit = MAX_BYTES // 1024 // 1024
-        raise InputError(Problem(message=f"the file is larger than {limit} MiB", mark=start))
+        raise InputError(
+            Problem(code="too-large", message=f"the file is larger than {limit} MiB", mark=start)
+        )
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         column = error.start - content.rfind(b"\n", 0, error.start)
         problem = Problem(
+            code="not-utf-8",
             message=f"byte {content[error.start]:#04x} is not UTF-8",
             mark=Mark(name, line, column),
             hint="save the file as UTF-8",

@@ -39,7 +39,9 @@ def compose(text: str, name: str) -> tuple[Any, dict[DataPath, Any]]:
     except ReaderError as error:
         before = text[: error.position]
         mark = Mark(name, before.count("\n") + 1, len(before) - before.rfind("\n"))
-        problem = Problem(message="the file holds a character that YAML does not allow", mark=mark)
+        problem = Problem(
+            code="not-yaml", message="the file holds a character that YAML does not allow", mark=mark
+        )
         raise InputError(problem) from None
 
 
@@ -67,10 +69,15 @@ def _syntax_problem(error: MarkedYAMLError, text: str, name: str) -> Problem:
     lines = text.splitlines()
     line = lines[mark.line - 1] if mark.line <= len(lines) else ""
     if "\t" in line[: mark.column]:
-        return Problem(message="a tab stands where YAML wants spaces", mark=mark, hint="indent with spaces")
+        return Problem(
+            code="not-yaml",
+            message="a tab stands where YAML wants spaces",
+            mark=mark,
+            hint="indent with spaces",
+        )
     said = ", ".join(part for part in (error.context, error.problem) if part)
     shown = f" near `{line.strip()[:60]}`" if line.strip() else ""
-    return Problem(message=f"not valid YAML{shown}: {said}", mark=mark)
+    return Problem(code="not-yaml", message=f"not valid YAML{shown}: {said}", mark=mark)
 
 
 class _Composer:
@@ -85,7 +92,7 @@ class _Composer:
         self.next_event()
         event = self.next_event()
         if isinstance(event, yaml.StreamEndEvent):
-            raise _EmptyError(self._refusal("the file is empty", event).problems)
+            raise _EmptyError(self._refusal("the file is empty", event, code="empty").problems)
         data = self._node(self.next_event(), ())
         self.next_event()
         event = self.next_event()
@@ -96,7 +103,7 @@ class _Composer:
     def _node(self, event: Any, path: DataPath) -> Any:
         kind = type(event)
         if len(self.places) > MAX_VALUES:
-            raise self._refusal(f"the file holds more than {MAX_VALUES} values", event)
+            raise self._refusal(f"the file holds more than {MAX_VALUES} values", event, code="too-large")
         if kind is yaml.AliasEvent:
             # Aliases would make one value stand in two places with one line; nothing here needs them.
             raise self._refusal(f"the alias `*{event.anchor}` is not supported", event, "write the value out")
@@ -105,7 +112,7 @@ class _Composer:
         if kind is yaml.ScalarEvent:
             return _plain(event.value) if event.implicit[0] and event.tag is None else event.value
         if len(path) == MAX_DEPTH:
-            raise self._refusal(f"values are nested more than {MAX_DEPTH} deep", event)
+            raise self._refusal(f"values are nested more than {MAX_DEPTH} deep", event, code="too-deep")
         if kind is yaml.SequenceStartEvent:
             return self._sequence(path)
         return self._mapping(path)
@@ -127,14 +134,17 @@ class _Composer:
             place = (*path, key)
             if key in mapping:
                 first = self.places[place].line + 1
-                raise self._refusal(f"the key `{key}` stands twice, first in line {first}", event)
+                message = f"the key `{key}` stands twice, first in line {first}"
+                raise self._refusal(message, event, code="duplicate-key")
             self.places[place] = event.start_mark
             mapping[key] = self._node(self.next_event(), place)
         return mapping
 
-    def _refusal(self, message: str, event: Any, hint: str = "") -> InputError:
+    def _refusal(
+        self, message: str, event: Any, hint: str = "", code: str = "yaml-unsupported"
+    ) -> InputError:
         mark = Mark(self.name, event.start_mark.line + 1, event.start_mark.column + 1)
-        return InputError(Problem(message=message, mark=mark, hint=hint))
+        return InputError(Problem(code=code, message=message, mark=mark, hint=hint))
 
 
 def _plain(text: str) -> Any:

@@ -84,21 +84,27 @@ def _network(policy: Policy, network: str | None) -> str:
         return network
     if network is not None:
         hint = nearest(network, policy.networks)
-        raise InputError(Problem(message=f"unknown network `{network}`", hint=hint))
+        raise InputError(Problem(code="unknown-network", message=f"unknown network `{network}`", hint=hint))
     if len(policy.networks) > 1:
         hint = "one of " + ", ".join(f"`{name}`" for name in policy.networks)
-        raise InputError(Problem(message="the policy has several networks; name one", hint=hint))
+        raise InputError(
+            Problem(code="network-needed", message="the policy has several networks; name one", hint=hint)
+        )
     return next(iter(policy.networks))
 
 
 def _load(target: str, cloud: str, network: str) -> Target:
     if target not in TARGETS:
-        raise InputError(Problem(message=f"unknown target `{target}`", hint=nearest(target, TARGETS)))
+        raise InputError(
+            Problem(
+                code="unknown-target", message=f"unknown target `{target}`", hint=nearest(target, TARGETS)
+            )
+        )
     if cloud not in TARGETS[target]:
         fitting = [name for name, clouds in TARGETS.items() if cloud in clouds]
         hint = f"targets for {cloud}: {', '.join(fitting) or 'none yet'}"
-        place = f"networks.{network}.cloud" if network else ""
+        place = ("networks", network, "cloud") if network else ()
         message = f"target `{target}` does not speak of the cloud `{cloud}`"
-        raise InputError(Problem(message=message, path=place, hint=hint))
+        raise InputError(Problem(code="target-without-cloud", message=message, path=place, hint=hint))
     module: Target = import_module(f"citrix_netpolicy.targets.{TARGETS[target][cloud]}")
     return module

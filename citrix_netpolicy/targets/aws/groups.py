@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
-from citrix_netpolicy.errors import InputError, Problem, TargetError, clean, show_path
+from citrix_netpolicy.errors import DataPath, InputError, Mark, Problem, TargetError, clean
 from citrix_netpolicy.net import LAST_PORT, Prefix, Protocol, Service, icmp
 from citrix_netpolicy.policy import (
     Direction,
@@ -126,7 +126,7 @@ def _clashes(groups: list[SecurityGroup]) -> Iterator[Problem]:
             other = taken.setdefault(label, group)
             if other is not group:
                 message = f"tiers `{other.tier}` and `{group.tier}` would share the group {label}"
-                yield Problem(message=message, path=show_path(("tiers", group.tier)), hint=hint)
+                yield Problem(code="name-clash", message=message, path=("tiers", group.tier), hint=hint)
 
 
 KEEPS: Final = ()
@@ -183,7 +183,9 @@ def read(files: Mapping[str, str]) -> tuple[Group, ...]:
                     rules += rules_of(permission, direction, _from_placeholder)
         network = document["network"]
     except (KeyError, TypeError, ValueError) as error:
-        raise InputError(Problem(message=f"not a file of target aws: {error}", path=FILE)) from None
+        raise InputError(
+            Problem(code="not-ours", message=f"not a file of target aws: {error}", mark=Mark(FILE, 1, 1))
+        ) from None
     return tuple(
         Group(tier, network, tuple(sorted(rules, key=rule_order))) for tier, rules in sorted(tiers.items())
     )
@@ -219,7 +221,7 @@ def _from_placeholder(pair: Mapping[str, Any]) -> GroupReference | ExistingGroup
 
 
 def _groups_of(policy: Policy, group: Group) -> Iterator[SecurityGroup]:
-    path = show_path(("tiers", group.tier))
+    path: DataPath = ("tiers", group.tier)
     name = f"{policy.name}-{group.tier}"
     # Terraform appends 26 characters to a name prefix, and a further group of a tier needs its number.
     if not _GROUP_NAME.match(name) or name.lower().startswith("sg-") or len(name) > 220:
@@ -227,13 +229,23 @@ def _groups_of(policy: Policy, group: Group) -> Iterator[SecurityGroup]:
             "at most 220 ASCII letters, digits, spaces and ._-:/()#,@[]+=&;{}!$* that do not begin with sg-"
         )
         raise TargetError(
-            Problem(message=f"AWS refuses the group name `{clean(name)}`", path=path, hint=hint)
+            Problem(
+                code="name-refused",
+                message=f"AWS refuses the group name `{clean(name)}`",
+                path=path,
+                hint=hint,
+            )
         )
     for rule in group.rules:
         if isinstance(rule.peer, ServiceTag):
             message = f"AWS has no service tags, but tier `{group.tier}` has the peer `{rule.peer}`"
             raise TargetError(
-                Problem(message=message, path=path, hint="give addresses, or set its `networks`")
+                Problem(
+                    code="peer-unknown-to-cloud",
+                    message=message,
+                    path=path,
+                    hint="give addresses, or set its `networks`",
+                )
             )
     sides = {way: _split(group.tier, group.side(way), policy.quotas) for way in Direction}
     for index in range(max(len(parts) for parts in sides.values())):
@@ -268,13 +280,15 @@ def _split(tier: str, rules: tuple[Rule, ...], quotas: Quotas) -> list[list[Rule
         return parts
     heaviest = max(rules, key=lambda rule: max(_weight(rule)))
     way = rules[0].direction
-    path = show_path(("tiers", tier))
+    path: DataPath = ("tiers", tier)
     if max(_weight(heaviest)) > quotas.rules_per_group:
         message = (
             f"`{heaviest.peer}` weighs {max(_weight(heaviest))} rules; a group holds {quotas.rules_per_group}"
         )
         hint = "raise `quotas` if the account's are higher, or give addresses"
-        raise TargetError(Problem(message=f"tier `{tier}`, {way}: {message}", path=path, hint=hint))
+        raise TargetError(
+            Problem(code="over-quota", message=f"tier `{tier}`, {way}: {message}", path=path, hint=hint)
+        )
     needed = max(sum(_weight(rule)[family] for rule in rules) for family in (0, 1))
     capacity = quotas.rules_per_group * quotas.groups_per_interface
     message = (
@@ -282,7 +296,7 @@ def _split(tier: str, rules: tuple[Rule, ...], quotas: Quotas) -> list[list[Rule
         f"{quotas.rules_per_group} rules hold {capacity}"
     )
     hint = "raise `quotas` if the account's are higher, use fewer prefixes, or split the tier"
-    raise TargetError(Problem(message=message, path=path, hint=hint))
+    raise TargetError(Problem(code="over-quota", message=message, path=path, hint=hint))
 
 
 def _parts(rules: Iterable[Rule], count: int, limit: int, choices: int) -> list[list[Rule]] | None:

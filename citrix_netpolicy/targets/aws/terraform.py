@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from citrix_netpolicy.errors import InputError, Problem, TargetError, show_path
+from citrix_netpolicy.errors import InputError, Mark, Problem, TargetError
 from citrix_netpolicy.net import LAST_PORT, Prefix, Protocol, Service
 from citrix_netpolicy.policy import (
     Direction,
@@ -77,7 +77,9 @@ def _rule_maps(groups: list[aws.SecurityGroup], direction: Direction) -> dict[st
         if key in found:
             message = f"two rules would share the key `{key}`"
             hint = "a tier's name reads like a part of a rule; rename the tier"
-            raise TargetError(Problem(message=message, path=show_path(("tiers", group.tier)), hint=hint))
+            raise TargetError(
+                Problem(code="name-clash", message=message, path=("tiers", group.tier), hint=hint)
+            )
         found[key] = {"group": group.key, **_attributes(rule)}
     return found
 
@@ -159,9 +161,15 @@ def read(files: Mapping[str, str]) -> tuple[Group, ...]:
                 values = {name: hcl.value(found) for name, found in hcl.entries(attributes).items()}
                 rules[tiers[values.pop("group")]].append(_rule(direction, values))
     except KeyError as error:
-        raise InputError(Problem(message=f"no module of ours: {error} is missing", path="rules.tf")) from None
+        raise InputError(
+            Problem(
+                code="not-ours", message=f"no module of ours: {error} is missing", mark=Mark("rules.tf", 1, 1)
+            )
+        ) from None
     except (TypeError, ValueError) as error:
-        raise InputError(Problem(message=f"no module of ours: {error}", path="rules.tf")) from None
+        raise InputError(
+            Problem(code="not-ours", message=f"no module of ours: {error}", mark=Mark("rules.tf", 1, 1))
+        ) from None
     return tuple(
         Group(tier, network, tuple(sorted(found, key=rule_order))) for tier, found in sorted(rules.items())
     )

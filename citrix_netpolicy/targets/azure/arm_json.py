@@ -6,7 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, Final, get_args
 
-from citrix_netpolicy.errors import InputError, Problem
+from citrix_netpolicy.errors import InputError, Mark, Problem
 from citrix_netpolicy.net import LAST_PORT, Prefix, Protocol, Service
 from citrix_netpolicy.policy import Direction, Group, GroupReference, Rule, ServiceTag, rule_order
 from citrix_netpolicy.targets.azure.cover import Block, Kind
@@ -196,7 +196,9 @@ def keeping_of(previous: Mapping[str, str]) -> Keeping:
     except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
         message = f"not a list of priorities: {str(error)[:200]}"
         hint = "restore it, for instance from version control; without it priorities would move"
-        raise InputError(Problem(message=message, path=PRIORITIES, hint=hint)) from None
+        raise InputError(
+            Problem(code="identities-unreadable", message=message, mark=Mark(PRIORITIES, 1, 1), hint=hint)
+        ) from None
 
 
 def _kept_rules(rules: Mapping[str, Any]) -> dict[str, Kept]:
@@ -236,7 +238,9 @@ def read(files: Mapping[str, str]) -> tuple[Group, ...]:
             for group in document["groups"]
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise InputError(Problem(message=f"not a file of target azure: {error}", path=FILE)) from None
+        raise InputError(
+            Problem(code="not-ours", message=f"not a file of target azure: {error}", mark=Mark(FILE, 1, 1))
+        ) from None
 
 
 def _rules_of_group(group: Mapping[str, Any]) -> Iterator[Rule]:

@@ -6,7 +6,7 @@ import re
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
-from citrix_netpolicy.errors import InputError, Problem
+from citrix_netpolicy.errors import InputError, Mark, Problem
 from citrix_netpolicy.policy import Group, rule_order
 from citrix_netpolicy.syntax.bicep import Expression, behind_parameter, objects_of, render, string
 from citrix_netpolicy.syntax.hcl import heading
@@ -104,10 +104,16 @@ def read(files: Mapping[str, str]) -> tuple[Group, ...]:
             raise ValueError("it does not hold all the groups that it promises")  # noqa: TRY301
     except KeyError as error:
         raise InputError(
-            Problem(message=f"no module of ours: {error} is missing", path="main.bicep")
+            Problem(
+                code="not-ours",
+                message=f"no module of ours: {error} is missing",
+                mark=Mark("main.bicep", 1, 1),
+            )
         ) from None
     except (AttributeError, RuntimeError, StopIteration, TypeError, ValueError) as error:
-        raise InputError(Problem(message=f"no module of ours: {error}", path="main.bicep")) from None
+        raise InputError(
+            Problem(code="not-ours", message=f"no module of ours: {error}", mark=Mark("main.bicep", 1, 1))
+        ) from None
     return found
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final, Literal
 
-from citrix_netpolicy.errors import Problem, TargetError, clean, show_path
+from citrix_netpolicy.errors import Problem, TargetError, clean
 from citrix_netpolicy.net import ALL, Prefix, Protocol
 from citrix_netpolicy.policy import Direction, ExistingGroup, PrefixList
 from citrix_netpolicy.targets.azure.cover import Block, cover_side
@@ -107,25 +107,30 @@ def network_security_groups(policy: Policy, keeping: Keeping) -> list[NetworkSec
         if other != made.tier:
             message = f"tiers `{other}` and `{made.tier}` would share the name `{made.name}`"
             hint = "rename one; Azure does not tell upper from lower case"
-            problems.append(_problem(made.tier, message, hint))
+            problems.append(_problem("name-clash", made.tier, message, hint))
     if problems:
         raise TargetError(problems)
     return found
 
 
-def _problem(tier: str, message: str, hint: str) -> Problem:
-    return Problem(message=message, path=show_path(("tiers", tier)), hint=hint)
+def _problem(code: str, tier: str, message: str, hint: str) -> Problem:
+    return Problem(code=code, message=message, path=("tiers", tier), hint=hint)
 
 
 def _refusals(policy: Policy, group: Group) -> Iterator[Problem]:
     name = f"nsg-{policy.name}-{group.tier}"
     if not _NAME.match(name):
         hint = "at most 80 ASCII letters, digits, `.`, `-` and `_`"
-        yield _problem(group.tier, f"Azure refuses the name `{clean(name)}`", hint)
+        yield _problem("name-refused", group.tier, f"Azure refuses the name `{clean(name)}`", hint)
     strange = (str(rule.peer) for rule in group.rules if isinstance(rule.peer, ExistingGroup | PrefixList))
     for peer in dict.fromkeys(strange):
         hint = "give addresses, or set its `networks`"
-        yield _problem(group.tier, f"Azure does not know `{peer}`, a peer of tier `{group.tier}`", hint)
+        yield _problem(
+            "peer-unknown-to-cloud",
+            group.tier,
+            f"Azure does not know `{peer}`, a peer of tier `{group.tier}`",
+            hint,
+        )
 
 
 def _group(policy: Policy, group: Group, kept: Mapping[str, Mapping[str, Kept]]) -> NetworkSecurityGroup:
@@ -241,4 +246,5 @@ def _excesses(group: NetworkSecurityGroup) -> Iterator[Problem]:
     for count, limit, what in counts:
         if count > limit:
             message = f"tier `{group.tier}` needs {count} {what}; a network security group holds {limit}"
-            yield _problem(group.tier, message, "use fewer or wider prefixes, or split the tier")
+            hint = "use fewer or wider prefixes, or split the tier"
+            yield _problem("over-limit", group.tier, message, hint)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from citrix_netpolicy.errors import InputError, Problem
+from citrix_netpolicy.errors import InputError, Mark, Problem
 from citrix_netpolicy.policy import Group, rule_order
 from citrix_netpolicy.syntax import hcl
 from citrix_netpolicy.targets.azure import arm_json as azure
@@ -102,9 +102,15 @@ def read(files: Mapping[str, str]) -> tuple[Group, ...]:
             for tier, found in sorted(rules.items())
         )
     except KeyError as error:
-        raise InputError(Problem(message=f"no module of ours: {error} is missing", path="rules.tf")) from None
+        raise InputError(
+            Problem(
+                code="not-ours", message=f"no module of ours: {error} is missing", mark=Mark("rules.tf", 1, 1)
+            )
+        ) from None
     except (TypeError, ValueError) as error:
-        raise InputError(Problem(message=f"no module of ours: {error}", path="rules.tf")) from None
+        raise InputError(
+            Problem(code="not-ours", message=f"no module of ours: {error}", mark=Mark("rules.tf", 1, 1))
+        ) from None
 
 
 def _properties(values: Mapping[str, Any]) -> dict[str, Any]:
