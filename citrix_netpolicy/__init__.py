@@ -1,43 +1,53 @@
 """Minimal, cited cloud firewall rules for Citrix.
 
 A declared deployment goes through a cited catalogue of ports and becomes a policy: for every tier a group
-with the fewest rules that permit exactly the flows of the site.
+with the fewest rules that permit exactly its flows.
 
-    from citrix_netpolicy import Deployment, compile_deployment
-    policy = compile_deployment(Deployment.load("contoso.yaml"))
+    from citrix_netpolicy import Deployment, compile_deployment, render, write_folder
+    compilation = compile_deployment(Deployment.load("contoso.yaml"))
+    write_folder("network-policy", render(compilation, "terraform"))
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from citrix_netpolicy.compiler import compile_deployment
-    from citrix_netpolicy.errors import InputError, NetpolicyError, OutputError, Problem, TargetError
+    from citrix_netpolicy.compiler import Compilation, compile_deployment
+    from citrix_netpolicy.errors import InputError, Mark, NetpolicyError, OutputError, Problem, TargetError
+    from citrix_netpolicy.findings import Finding, Severity
+    from citrix_netpolicy.folder import Module, write_folder
+    from citrix_netpolicy.generate import render
     from citrix_netpolicy.inputs.catalog import Catalog
     from citrix_netpolicy.inputs.deployment import Deployment
     from citrix_netpolicy.minimize import minimize
-    from citrix_netpolicy.policy import Direction, Finding, Group, Policy, Rule
-    from citrix_netpolicy.targets import write
+    from citrix_netpolicy.policy import Cause, Direction, Group, GroupKey, Policy, Rule
     from citrix_netpolicy.traffic import Traffic, traffic_of
 
 __all__ = [
     "Catalog",
+    "Cause",
+    "Compilation",
     "Deployment",
     "Direction",
     "Finding",
     "Group",
+    "GroupKey",
     "InputError",
+    "Mark",
+    "Module",
     "NetpolicyError",
     "OutputError",
     "Policy",
     "Problem",
     "Rule",
+    "Severity",
     "TargetError",
     "Traffic",
     "compile_deployment",
     "minimize",
+    "render",
     "traffic_of",
-    "write",
+    "write_folder",
 ]
 
 __version__ = "0.1.0"
@@ -46,26 +56,37 @@ __version__ = "0.1.0"
 # build script pays for what it needs.
 _HOMES = {
     "Catalog": "inputs.catalog",
+    "Cause": "policy",
+    "Compilation": "compiler",
     "Deployment": "inputs.deployment",
     "Direction": "policy",
-    "Finding": "policy",
+    "Finding": "findings",
     "Group": "policy",
+    "GroupKey": "policy",
     "InputError": "errors",
+    "Mark": "errors",
+    "Module": "folder",
     "NetpolicyError": "errors",
     "OutputError": "errors",
     "Policy": "policy",
     "Problem": "errors",
     "Rule": "policy",
+    "Severity": "findings",
     "TargetError": "errors",
     "Traffic": "traffic",
     "compile_deployment": "compiler",
     "minimize": "minimize",
+    "render": "generate",
     "traffic_of": "traffic",
-    "write": "targets",
+    "write_folder": "folder",
 }
+# Names of before, and what replaces them.
+_RENAMED = {"write": "`render` returns the files, and `write_folder` puts them on disk"}
 
 
 def __getattr__(name: str) -> Any:
+    if name in _RENAMED:
+        raise AttributeError(f"`{__name__}.{name}` is gone: {_RENAMED[name]}")
     if name not in _HOMES:
         raise AttributeError(f"module `{__name__}` has no attribute `{name}`")
     return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -9,7 +9,6 @@ NetpolicyError
 from __future__ import annotations
 
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -101,6 +100,9 @@ def in_order(problems: Iterable[Problem]) -> list[Problem]:
 
 def nearest(word: str, valid: Iterable[str]) -> str:
     """Return a hint that names the valid word most like `word`, or all of them when they are few."""
+    # It is needed for bad input only, and loading it costs more than the rest of this module.
+    from difflib import get_close_matches  # noqa: PLC0415
+
     known = sorted(valid)
     match = get_close_matches(word, known, n=1)
     if match:

@@ -1,7 +1,8 @@
-"""Write a folder of generated files: whole or not at all, and only what is ours.
+"""A folder of generated files on disk: written whole or not at all, and only what is ours.
 
-A list of the files in `.citrix-netpolicy.json` tells ours from foreign ones. New files are written beside the
-old ones first, then renamed into their place; when anything fails, everything is put back.
+Its manifest, `.citrix-netpolicy.json`, tells our files from foreign ones, and says what wrote them. New files
+are written beside the old ones first, then renamed into their place; when anything fails, everything is put
+back.
 """
 
 from __future__ import annotations
@@ -10,25 +11,102 @@ import json
 import os
 import tempfile
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from citrix_netpolicy.errors import InputError, OutputError, Problem
+import citrix_netpolicy
+from citrix_netpolicy.errors import InputError, Mark, OutputError, Problem, clean
+from citrix_netpolicy.syntax import document
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["MANIFEST", "differences", "write_folder"]
+    from citrix_netpolicy.findings import Finding
+    from citrix_netpolicy.syntax.document import Node
+    from citrix_netpolicy.targets import Output
+
+__all__ = ["MANIFEST", "Module", "changes_of", "differences", "previous_files", "write_folder"]
 
 MANIFEST: Final = ".citrix-netpolicy.json"
+FORMAT: Final = 2
 
 
-def differences(folder: Path, files: Mapping[str, str]) -> list[str]:
-    """Return how `folder` differs from `files`, a line for each file; nothing when it is up to date.
+@dataclass(frozen=True, slots=True)
+class Module:
+    """A folder of generated files: relative path with `/` to text.
 
-    Raises InputError when the folder, or the list of our files in it, cannot be read.
+    `about` is what its manifest says of the run, and `outputs` what the target says of each network.
     """
-    wanted = _with_manifest(files)
+
+    files: Mapping[str, str]
+    about: Mapping[str, Any] = field(default_factory=dict)
+    outputs: Mapping[str, Output] = field(default_factory=dict)
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What people should know of the files, above all accepted losses."""
+        return tuple(finding for output in self.outputs.values() for finding in output.findings)
+
+
+def previous_files(folder: Path) -> dict[str, str]:
+    """Return the files of the last run that are still in `folder`: relative path with `/` to text.
+
+    Raises InputError when the manifest or a file cannot be read.
+    """
+    files = {}
+    with _told(InputError, f"cannot read `{folder}`"):
+        for name in sorted(_ours(folder) - {MANIFEST}):
+            path = folder / name
+            if not path.is_file():
+                continue
+            try:
+                files[name] = path.read_text(encoding="utf-8")
+            except UnicodeDecodeError:
+                problem = Problem(
+                    code="not-utf-8",
+                    message="the file is not UTF-8",
+                    mark=Mark(str(path), 1, 1),
+                    hint="restore it from version control",
+                )
+                raise InputError(problem) from None
+    return files
+
+
+def changes_of(folder: Path, module: Module) -> list[str]:
+    """Return what the manifest in `folder` says differently from that of `module`, a line for each.
+
+    It tells why files are out of date; when none is, it does not matter. Raises InputError when the manifest
+    cannot be read.
+    """
+    there = _manifest(folder)
+    if there is None:
+        return []
+    about = {"tool": citrix_netpolicy.__version__, "format": FORMAT, **module.about}
+    lines = []
+    for key in ("tool", "format", "keys", "edition", "catalog"):
+        theirs, ours = there.get(key), about.get(key)
+        if theirs != ours and key in about:
+            lines.append(f"{key}: written with `{clean(str(theirs))}`, now `{ours}`")
+    known, now = there.get("input"), about.get("input", {})
+    if isinstance(known, dict):
+        changed = sorted(name for name in known.keys() | now.keys() if known.get(name) != now.get(name))
+        if changed:
+            lines.append(f"input: changed since then: {', '.join(clean(name) for name in changed)}")
+    return lines
+
+
+def differences(folder: Path, module: Module) -> list[str]:
+    """Return how the files in `folder` differ from `module`, a line for each; nothing when it is up to date.
+
+    What the manifest says of the run does not count, as `changes_of` tells. Raises InputError when the folder
+    or its manifest cannot be read.
+    """
+    lines = _differences(folder, _with_manifest(module))
+    return [line for line in lines if line != f"{MANIFEST}: out of date"]
+
+
+def _differences(folder: Path, wanted: Mapping[str, str]) -> list[str]:
     lines = []
     with _told(InputError, f"cannot read `{folder}`"):
         for name in sorted(wanted.keys() | _ours(folder)):
@@ -43,16 +121,17 @@ def differences(folder: Path, files: Mapping[str, str]) -> list[str]:
     return lines
 
 
-def write_folder(folder: Path, files: Mapping[str, str]) -> list[str]:
-    """Make `folder` hold `files` and remove those of ours that are not among them; foreign files stay.
+def write_folder(folder: str | Path, module: Module) -> list[str]:
+    """Make `folder` hold the files of `module` and remove others of ours; foreign files stay.
 
     Returns the names of the files that changed. Raises InputError when something foreign is in the way, and
     OutputError when the folder cannot be written; then it is as it was.
     """
-    wanted = _with_manifest(files)
+    folder = Path(folder)
+    wanted = _with_manifest(module)
     with _told(InputError, f"cannot read `{folder}`"):
         _refuse_foreign(folder, wanted, _ours(folder))
-    changed = [line.partition(":")[0] for line in differences(folder, files)]
+    changed = [line.partition(":")[0] for line in _differences(folder, wanted)]
     if changed:
         with _told(OutputError, f"cannot write `{folder}`", "; nothing was changed"), _undone() as made:
             _make_folder(folder.parent, made)
@@ -68,13 +147,15 @@ def write_folder(folder: Path, files: Mapping[str, str]) -> list[str]:
     return changed
 
 
-def _with_manifest(files: Mapping[str, str]) -> dict[str, str]:
-    listed = {
-        "//": "Files generated by citrix-netpolicy in this folder.",
-        "version": 1,
-        "files": sorted(files),
+def _with_manifest(module: Module) -> dict[str, str]:
+    manifest = {
+        "//": "Written by citrix-netpolicy: the generated files of this folder, and what they were made of.",
+        "format": FORMAT,
+        "tool": citrix_netpolicy.__version__,
+        **module.about,
+        "files": sorted(module.files),
     }
-    return {**files, MANIFEST: json.dumps(listed, indent=2) + "\n"}
+    return {**module.files, MANIFEST: json.dumps(manifest, indent=2) + "\n"}
 
 
 def _is_there(path: Path) -> bool:
@@ -83,25 +164,38 @@ def _is_there(path: Path) -> bool:
 
 
 def _ours(folder: Path) -> set[str]:
-    """Return the names that the list in `folder` claims, the list among them."""
+    """Return the names that the manifest in `folder` claims, the manifest among them."""
+    manifest = _manifest(folder)
+    return set() if manifest is None else {*manifest["files"], MANIFEST}
+
+
+def _manifest(folder: Path) -> dict[str, Any] | None:
+    """Return the manifest of a folder, or None where there is none. Raises InputError when it is unsound."""
     path = folder / MANIFEST
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        return set()
-    try:
-        listed = json.loads(content)
-    except (ValueError, RecursionError):
-        listed = None
-    names = listed.get("files") if isinstance(listed, dict) else None
-    if not isinstance(names, list) or not all(isinstance(name, str) and _is_inside(name) for name in names):
-        message = f"`{path}` is no list of generated files"
-        raise InputError(
-            Problem(
-                code="manifest-unreadable", message=message, hint="restore it, or remove it and the files"
-            )
-        )
-    return {*names, MANIFEST}
+        return None
+    root = document.parse_json(content, str(path)).root
+    members = root.members()
+    # Format 1 called itself a version, and listed the files alone.
+    number = members.get("format") or members.get("version")
+    if number is not None and type(number.value) is int and number.value > FORMAT:
+        message = f"this manifest has format {number.value}; this release reads up to {FORMAT}"
+        hint = "use the release that wrote the folder, or a newer one"
+        raise number.refusal(message, code="newer-format", hint=hint)
+    optional = ("//", "format", "version", "tool", "keys", "edition", "catalog", "input")
+    fields = root.fields(("files",), optional)
+    for name in fields["files"].items():
+        _refuse_outside(name)
+    data: dict[str, Any] = root.value
+    return data
+
+
+def _refuse_outside(name: Node) -> None:
+    if not _is_inside(name.text()):
+        message = f"`{clean(name.text())}` is not a path inside the folder"
+        raise name.refusal(message, code="outside", hint="restore the manifest from version control")
 
 
 def _is_inside(name: str) -> bool:

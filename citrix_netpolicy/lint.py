@@ -1,6 +1,7 @@
-"""Lint: what a site compiles to without fault, and yet is probably not what was meant.
+"""Lint: what compiles without fault, and yet is probably not what was meant.
 
-A check takes the site as compiled and yields findings. `CHECKS` is the order in which they are told.
+A check takes a deployment as resolved and compiled and yields findings. `CHECKS` is the order of their
+findings.
 """
 
 from __future__ import annotations
@@ -11,27 +12,47 @@ from itertools import product
 from typing import TYPE_CHECKING, Final
 
 from citrix_netpolicy.errors import InputError
+from citrix_netpolicy.findings import Finding, Severity
 from citrix_netpolicy.net import Prefix, Protocol, ServiceSet, ports
-from citrix_netpolicy.policy import Direction, Finding
-from citrix_netpolicy.resolve import feature_states, resolve
+from citrix_netpolicy.policy import Direction
+from citrix_netpolicy.resolve import RoleMissing, feature_states, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from citrix_netpolicy.errors import Mark
     from citrix_netpolicy.inputs.catalog import Catalog
     from citrix_netpolicy.inputs.deployment import Deployment
     from citrix_netpolicy.policy import Policy
+    from citrix_netpolicy.resolve import Resolution
 
 __all__ = ["CHECKS", "lint"]
 
 
 @dataclass(frozen=True)
-class _Site:
-    """A deployment, the catalogue it was compiled with, and its policy."""
+class _Compiled:
+    """A deployment, the catalogue it was compiled with, and what came of them."""
 
     deployment: Deployment
     catalog: Catalog
+    resolution: Resolution
     policy: Policy
+
+    def at(self, *path: str | int) -> tuple[Mark, ...]:
+        """Return the line of the deployment that `path` leads to, where it came from a file."""
+        mark = self.deployment.mark(path)
+        return (mark,) if mark else ()
+
+    def holders(self, role: str) -> tuple[Mark, ...]:
+        """Return the lines of the tiers and externals that have a role."""
+        deployment = self.deployment
+        places = ((("tiers" if name in deployment.tiers else "external"), name) for name in deployment.ends)
+        return tuple(
+            mark
+            for kind, name in places
+            if role in deployment.ends[name].roles
+            for mark in self.at(kind, name)
+        )
 
     @cached_property
     def roles(self) -> frozenset[str]:
@@ -48,18 +69,20 @@ class _Site:
         except InputError:
             # Another feature needs or excludes this one, so it does have an effect.
             return False
-        return (resolution.flows, resolution.named) == (self.policy.flows, self.policy.named)
+        return (resolution.flows, resolution.named) == (self.resolution.flows, self.resolution.named)
 
 
-def lint(deployment: Deployment, catalog: Catalog, policy: Policy) -> tuple[Finding, ...]:
-    """Return the findings on a site, check by check."""
-    site = _Site(deployment, catalog, policy)
-    return tuple(finding for check in CHECKS for finding in check(site))
+def lint(
+    deployment: Deployment, catalog: Catalog, resolution: Resolution, policy: Policy
+) -> tuple[Finding, ...]:
+    """Return the findings on a compiled deployment, check by check."""
+    compiled = _Compiled(deployment, catalog, resolution, policy)
+    return tuple(finding for check in CHECKS for finding in check(compiled))
 
 
-def _open_to_the_world(site: _Site) -> Iterator[Finding]:
+def _open_to_the_world(compiled: _Compiled) -> Iterator[Finding]:
     """Services that any address may reach although a cause of them is not meant for the Internet."""
-    for group in site.policy.groups:
+    for group in compiled.policy.groups:
         for rule in group.side(Direction.INGRESS):
             inside = [cause.id for cause in rule.causes if not cause.internet]
             if inside and isinstance(rule.peer, Prefix) and rule.peer.length == 0:
@@ -69,13 +92,14 @@ def _open_to_the_world(site: _Site) -> Iterator[Finding]:
                     f"tier `{group.tier}` opens {rule.service} to any address ({rule.peer}), and with it "
                     f"what is not meant for the Internet: {', '.join(inside)}",
                     "narrow the peer's addresses, or give roles that face the Internet a tier of their own",
+                    locations=compiled.at("tiers", group.tier),
                 )
 
 
-def _egress_to_any_address(site: _Site) -> Iterator[Finding]:
+def _egress_to_any_address(compiled: _Compiled) -> Iterator[Finding]:
     """Ports that a tier may open to any address for the sake of destinations known by name."""
-    for item in site.policy.named:
-        if site.deployment.egress == "restricted" and site.deployment.opens_to_names(item.source):
+    for item in compiled.resolution.named:
+        if compiled.deployment.egress == "restricted" and compiled.deployment.opens_to_names(item.source):
             names = ", ".join(item.names) or "a name that the source does not print"
             yield Finding(
                 "egress-to-any-address",
@@ -83,15 +107,16 @@ def _egress_to_any_address(site: _Site) -> Iterator[Finding]:
                 f"tier `{item.source}` may open {item.services} to any address, "
                 f"for {names} ({item.cause.id})",
                 "filter names on a firewall or proxy and remove `egress-to-names: open`",
+                locations=compiled.at("tiers", item.source, "egress-to-names"),
             )
 
 
-def _unserved_roles(site: _Site) -> Iterator[Finding]:
+def _unserved_roles(compiled: _Compiled) -> Iterator[Finding]:
     """Roles that are there without another that they cannot work without."""
-    for role in sorted(site.roles):
-        for need in site.catalog.roles[role].needs:
-            wanted = need.feature is None or site.features[need.feature]
-            if wanted and site.roles.isdisjoint(need.one_of):
+    for role in sorted(compiled.roles):
+        for need in compiled.catalog.roles[role].needs:
+            wanted = need.feature is None or compiled.features[need.feature]
+            if wanted and compiled.roles.isdisjoint(need.one_of):
                 lacking = " or ".join(f"`{partner}`" for partner in need.one_of)
                 remedy = f"give a tier or an external the role {lacking}"
                 yield Finding(
@@ -99,37 +124,40 @@ def _unserved_roles(site: _Site) -> Iterator[Finding]:
                     role,
                     f"the site has `{role}` but not {lacking}: {need.why}",
                     f"{remedy}, or turn `{need.feature}` off" if need.feature else remedy,
+                    locations=compiled.holders(role),
                 )
 
 
-def _idle_features(site: _Site) -> Iterator[Finding]:
+def _idle_features(compiled: _Compiled) -> Iterator[Finding]:
     """Features that the site sets to another state than it would have, without any effect."""
-    deployment = site.deployment
+    deployment = compiled.deployment
     for name in sorted(deployment.features):
         others = {other: state for other, state in deployment.features.items() if other != name}
         flipped = {**others, name: not deployment.features[name]}
-        if deployment.features[name] is site.catalog.features[name].default:
+        if deployment.features[name] is compiled.catalog.features[name].default:
             continue
-        if site.is_unmoved_by(features=flipped):
+        if compiled.is_unmoved_by(features=flipped):
             state = "on" if deployment.features[name] else "off"
             yield Finding(
                 "feature-without-effect",
                 name,
                 f"feature `{name}` is {state}, which changes nothing in this site",
                 "remove it, or deploy the roles it is about",
+                locations=compiled.at("features", name),
             )
 
 
-def _idle_parameters(site: _Site) -> Iterator[Finding]:
+def _idle_parameters(compiled: _Compiled) -> Iterator[Finding]:
     """Parameters that the site sets, without any effect."""
-    for name in sorted(site.deployment.parameters):
-        others = {other: value for other, value in site.deployment.parameters.items() if other != name}
-        if site.is_unmoved_by(parameters=others):
+    for name in sorted(compiled.deployment.parameters):
+        others = {other: value for other, value in compiled.deployment.parameters.items() if other != name}
+        if compiled.is_unmoved_by(parameters=others):
             yield Finding(
                 "parameter-without-effect",
                 name,
                 f"parameter `{name}` changes nothing in this site",
                 "remove it, or deploy the roles it is about",
+                locations=compiled.at("parameters", name),
             )
 
 
@@ -137,15 +165,15 @@ def _idle_parameters(site: _Site) -> Iterator[Finding]:
 _SHARED: Final = ServiceSet.of(ports(Protocol.TCP, 80), ports(Protocol.TCP, 443))
 
 
-def _port_collisions(site: _Site) -> Iterator[Finding]:
+def _port_collisions(compiled: _Compiled) -> Iterator[Finding]:
     """Ports that the site moved to where another service of the same tier listens."""
-    for name in sorted(site.deployment.parameters):
+    for name in sorted(compiled.deployment.parameters):
         users = {
-            entry.id for entry in site.catalog.entries if any(s.parameter == name for s in entry.services)
+            entry.id for entry in compiled.catalog.entries if any(s.parameter == name for s in entry.services)
         }
-        moved = site.catalog.parameters[name].services(site.deployment.parameters[name])
-        inside = [flow for flow in site.policy.flows if flow.cause.id in users]
-        others = [flow for flow in site.policy.flows if flow.cause.id not in users]
+        moved = compiled.catalog.parameters[name].services(compiled.deployment.parameters[name])
+        inside = [flow for flow in compiled.resolution.flows if flow.cause.id in users]
+        others = [flow for flow in compiled.resolution.flows if flow.cause.id not in users]
         for flow, other in product(inside, others):
             meeting = (moved & flow.services & other.services) - _SHARED
             if meeting and flow.destination == other.destination:
@@ -155,64 +183,70 @@ def _port_collisions(site: _Site) -> Iterator[Finding]:
                     f"`{name}` moves `{flow.cause.id}` to {meeting}, where `{other.cause.id}` listens "
                     f"on tier `{flow.destination}`",
                     "choose another port, here and in the product",
+                    locations=compiled.at("parameters", name),
                 )
 
 
-def _idle_exclusions(site: _Site) -> Iterator[Finding]:
+def _idle_exclusions(compiled: _Compiled) -> Iterator[Finding]:
     """Exclusions of entries that would give nothing anyway."""
-    for exclusion in site.deployment.exclude:
-        others = tuple(other for other in site.deployment.exclude if other != exclusion)
-        if site.is_unmoved_by(exclude=others):
+    for index, exclusion in enumerate(compiled.deployment.exclude):
+        others = tuple(other for other in compiled.deployment.exclude if other != exclusion)
+        if compiled.is_unmoved_by(exclude=others):
             yield Finding(
                 "exclusion-without-effect",
                 exclusion.entry,
                 f"the entry `{exclusion.entry}` is excluded, but gives nothing in this site anyway",
                 f"remove it; `citrix-netpolicy catalog show {exclusion.entry}` tells of the entry",
+                locations=compiled.at("exclude", index),
             )
 
 
-def _idle_flows(site: _Site) -> Iterator[Finding]:
+def _idle_flows(compiled: _Compiled) -> Iterator[Finding]:
     """Flows of the site's own that give less than they say."""
-    for item in site.policy.unenforced:
+    for item in compiled.resolution.omissions:
         kind, _, name = item.entry.partition("flow:")
-        if not kind and name in site.deployment.flows:
+        if not kind and name in compiled.deployment.flows:
             yield Finding(
                 "flow-without-effect",
                 name,
-                f"a part of the flow `{name}` gives no rule: {item.reason}",
+                f"a part of the flow `{name}` gives no rule: {item}",
                 "check its ends",
+                locations=compiled.at("flows", name),
             )
 
 
-def _lonely_tiers(site: _Site) -> Iterator[Finding]:
+def _lonely_tiers(compiled: _Compiled) -> Iterator[Finding]:
     """Tiers that have no flow with any peer."""
-    busy = {end for flow in site.policy.flows for end in (flow.source, flow.destination)}
-    for group in site.policy.groups:
+    busy = {end for flow in compiled.resolution.flows for end in (flow.source, flow.destination)}
+    for group in compiled.policy.groups:
         if group.tier not in busy:
             yield Finding(
                 "tier-without-peers",
                 group.tier,
                 f"tier `{group.tier}` has no flow with any peer",
                 "check its roles, and that the roles it speaks with are deployed",
+                locations=compiled.at("tiers", group.tier),
             )
 
 
-def _roles_without_subnet(site: _Site) -> Iterator[Finding]:
+def _roles_without_subnet(compiled: _Compiled) -> Iterator[Finding]:
     """Roles that other roles of the site would speak with, and nobody has."""
     waiting: dict[str, list[str]] = {}
-    for item in site.policy.unenforced:
-        for role in item.missing:
-            waiting.setdefault(role, []).append(item.entry)
+    for item in compiled.resolution.omissions:
+        if isinstance(item, RoleMissing) and item.waiting:
+            for role in item.roles:
+                waiting.setdefault(role, []).append(item.entry)
     for role, entries in sorted(waiting.items()):
         yield Finding(
             "role-without-subnet",
             role,
             f"no tier or external has the role `{role}`, so these give no rule: {', '.join(entries)}",
             "add it if the site has it",
+            Severity.NOTE,
         )
 
 
-CHECKS: Final[tuple[Callable[[_Site], Iterator[Finding]], ...]] = (
+CHECKS: Final[tuple[Callable[[_Compiled], Iterator[Finding]], ...]] = (
     _open_to_the_world,
     _egress_to_any_address,
     _unserved_roles,

@@ -15,14 +15,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from citrix_netpolicy.net import BITS, Prefix, Service, ServiceSet, merge_prefixes, prefixes_between
-from citrix_netpolicy.policy import Direction, Group, Rule, rule_order
+from citrix_netpolicy.policy import Direction, Group, Policy, Rule, rule_order
 from citrix_netpolicy.traffic import reach_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from citrix_netpolicy.policy import Peer, Policy
-    from citrix_netpolicy.resolve import Cause
+    from citrix_netpolicy.policy import Cause, Peer
     from citrix_netpolicy.traffic import Segment
 
 __all__ = ["Causes", "lower_bound", "minimize", "minimize_rules"]
@@ -43,7 +42,7 @@ def minimize(policy: Policy, cidrs: Cidrs = "exact") -> Policy:
         )
         for group in policy.groups
     )
-    return replace(policy, groups=groups, lower_bound=lower_bound(groups))
+    return Policy(groups)
 
 
 def minimize_rules(rules: Sequence[Rule], cidrs: Cidrs = "exact") -> list[Rule]:

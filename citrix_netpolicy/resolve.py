@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import cached_property
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Literal, get_args
 
 from citrix_netpolicy.errors import InputError, Problem, in_order, nearest
 from citrix_netpolicy.net import EMPTY, Protocol, ServiceSet
+from citrix_netpolicy.policy import Cause
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -17,17 +18,19 @@ if TYPE_CHECKING:
     from citrix_netpolicy.inputs.catalog import Catalog, CatalogService, Entry
     from citrix_netpolicy.inputs.deployment import Deployment, Tier
 
-__all__ = ["Cause", "Flow", "NamedDestination", "Resolution", "Unenforced", "resolve"]
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Cause:
-    """Why a flow is permitted: a catalogue entry, or a flow of the site's own."""
-
-    id: str
-    purpose: str
-    citations: tuple[str, ...]
-    internet: bool = False
+__all__ = [
+    "Excluded",
+    "FeatureOff",
+    "Flow",
+    "NamedDestination",
+    "NoCommonFamily",
+    "Omission",
+    "ParameterUnset",
+    "Resolution",
+    "RoleMissing",
+    "Treated",
+    "resolve",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +57,129 @@ class NamedDestination:
     cause: Cause
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Unenforced:
-    """An entry, or one pair of its ends, that gave no flow, and why.
+# Why an entry, or a flow of the deployment's own, gave no flow. `entry` is the id of its cause. These are
+# data: `reports.omissions` says them to people, and nothing reads what it says.
 
-    `missing` are the roles the site lacks, where that is the reason and the other end is there.
+
+@dataclass(frozen=True, slots=True)
+class FeatureOff:
+    """The entry, or a service of it, wants a feature in the other state; `state` is what the feature has."""
+
+    entry: str
+    feature: str
+    state: bool
+
+    def __str__(self) -> str:
+        return f"feature `{self.feature}` is {'on' if self.state else 'off'}"
+
+
+@dataclass(frozen=True, slots=True)
+class RoleMissing:
+    """No tier and no external has one of these roles.
+
+    `waiting` tells whether the other end is there, so that somebody does wait for the role.
     """
 
     entry: str
+    roles: tuple[str, ...]
+    waiting: bool = False
+
+    def __str__(self) -> str:
+        return f"no tier or external has the role {' or '.join(f'`{role}`' for role in self.roles)}"
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterUnset:
+    """The entry, or a service of it, has no ports until this parameter is set."""
+
+    entry: str
+    parameter: str
+
+    def __str__(self) -> str:
+        return f"parameter `{self.parameter}` is not set"
+
+
+@dataclass(frozen=True, slots=True)
+class Excluded:
+    """The deployment does without the entry, for this reason."""
+
+    entry: str
     reason: str
-    missing: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"excluded by the site: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class Treated:
+    """The catalogue does not enforce the entry; `same_as` is set where it says another one again."""
+
+    entry: str
+    treatment: str
+    reason: str
+    same_as: str | None = None
+
+    def __str__(self) -> str:
+        if self.same_as:
+            return f"duplicate: the same as `{self.same_as}`"
+        return f"{self.treatment}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class NoCommonFamily:
+    """Two ends share no address family, or none that has the services."""
+
+    entry: str
+    source: str
+    destination: str
+    services: str = ""
+
+    def __str__(self) -> str:
+        lacking = f" that has {self.services}" if self.services else ""
+        return f"`{self.source}` and `{self.destination}` share no address family{lacking}"
+
+
+@dataclass(frozen=True, slots=True)
+class Needless:
+    """No rule is wanted between two ends: both are outside, they are one host, or one is no peer here."""
+
+    entry: str
+    source: str
+    destination: str
+    why: Literal["outside", "one-host", "other-network"]
+
+    def __str__(self) -> str:
+        ends = f"`{self.source}` and `{self.destination}`"
+        match self.why:
+            case "outside":
+                return f"{ends} are both outside the networks"
+            case "one-host":
+                return f"both ends are the one host of tier `{self.source}`"
+            case "other-network":
+                return f"{ends} are in networks that do not speak with each other"
+
+
+@dataclass(frozen=True, slots=True)
+class NewerEdition:
+    """The entry came with a later edition of the catalogue than the deployment asks for."""
+
+    entry: str
+    since: str
+
+    def __str__(self) -> str:
+        return f"came with edition {self.since}"
+
+
+Omission = (
+    FeatureOff | RoleMissing | ParameterUnset | Excluded | Treated | NoCommonFamily | Needless | NewerEdition
+)
+# A name below the union's own says its parts to `isinstance` and to tests.
+OMISSIONS: Final[tuple[type[Omission], ...]] = get_args(Omission)
+
+
+def omission_order(omission: Omission) -> tuple[object, ...]:
+    """Sort omissions by entry, then by kind, then by what they say."""
+    return (omission.entry, OMISSIONS.index(type(omission)), astuple(omission)[1:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +188,7 @@ class Resolution:
 
     flows: tuple[Flow, ...]
     named: tuple[NamedDestination, ...]
-    unenforced: tuple[Unenforced, ...]
+    omissions: tuple[Omission, ...]
 
 
 def resolve(deployment: Deployment, catalog: Catalog) -> Resolution:
@@ -91,7 +207,7 @@ class _Resolver:
         self.catalog = catalog
         self.flows: list[Flow] = []
         self.named: list[NamedDestination] = []
-        self.unenforced: list[Unenforced] = []
+        self.omissions: dict[Omission, None] = {}
 
     def resolution(self) -> Resolution:
         problems = list(_vocabulary_problems(self.deployment, self.catalog))
@@ -99,15 +215,19 @@ class _Resolver:
             raise InputError(in_order(problems))
         excluded = {exclusion.entry: exclusion.reason for exclusion in self.deployment.exclude}
         for entry in self.catalog.entries:
-            if entry.treatment not in ("enforce", "name"):
-                self._leave(entry.id, _treatment(entry))
+            if not self.deployment.has_edition(entry.since):
+                self._omit(NewerEdition(entry.id, entry.since))
+            elif entry.treatment not in ("enforce", "name"):
+                self._omit(_treated(entry))
             elif entry.id in excluded:
-                self._leave(entry.id, f"excluded by the site: {excluded[entry.id]}")
+                self._omit(Excluded(entry.id, excluded[entry.id]))
             else:
                 self._resolve_entry(entry)
         for name in sorted(self.deployment.flows):
             self._resolve_custom_flow(name)
-        return Resolution(tuple(self.flows), tuple(self.named), tuple(sorted(set(self.unenforced))))
+        return Resolution(
+            tuple(self.flows), tuple(self.named), tuple(sorted(self.omissions, key=omission_order))
+        )
 
     @cached_property
     def features(self) -> dict[str, bool]:
@@ -122,22 +242,22 @@ class _Resolver:
                 holders.setdefault(role, []).append(name)
         return {role: tuple(sorted(names)) for role, names in holders.items()}
 
-    def _leave(self, entry: str, reason: str, missing: Iterable[str] = ()) -> None:
-        self.unenforced.append(Unenforced(entry, reason, tuple(sorted(missing))))
+    def _omit(self, *omissions: Omission) -> None:
+        self.omissions |= dict.fromkeys(omissions)
 
     def _resolve_entry(self, entry: Entry) -> None:
-        wanting = self._unmet(entry.features)
-        if wanting:
-            self._leave(entry.id, wanting)
+        unmet = self._unmet(entry.id, entry.features)
+        if unmet:
+            self._omit(unmet)
             return
-        services, reason = self._services(entry)
+        services, omissions = self._services(entry)
         if not services:
-            self._leave(entry.id, reason)
+            self._omit(*omissions)
             return
         citations = tuple(str(citation) for citation in self.catalog.citations(entry))
         # Whoever reads the rule should know that nobody has seen it in a source.
         purpose = f"{entry.purpose} (unverified)" if entry.evidence == "unverified" else entry.purpose
-        cause = Cause(entry.id, purpose, citations, entry.internet)
+        cause = Cause(entry.id, purpose, citations, entry.internet, evidence=entry.evidence)
         if entry.treatment == "name":
             self._name_destinations(entry, services, cause)
             return
@@ -165,35 +285,38 @@ class _Resolver:
         """Note what the holders of the source roles reach by name. A rule needs their tier's consent."""
         sources, nobody = self._ends(entry.source)
         if not sources:
-            names = " or ".join(f"`{role}`" for role in nobody)
-            self._leave(entry.id, f"no tier or external has the role {names}")
+            self._omit(RoleMissing(entry.id, tuple(nobody)))
             return
         wanted = {member for role in entry.source for member in self.catalog.members(role)}
         for source in sources:
             roles = tuple(role for role in self.deployment.ends[source].roles if role in wanted)
             self.named.append(NamedDestination(source, roles, entry.names, services, cause))
             if not self.deployment.opens_to_names(source):
-                self._leave(entry.id, _treatment(entry))
+                self._omit(_treated(entry))
 
     def _leave_for_want_of_roles(self, entry: Entry) -> None:
         sources, no_source = self._ends(entry.source)
         destinations, no_destination = self._ends(entry.destination)
         lacking = [] if sources else [*no_source]
         lacking += [] if destinations else no_destination
-        names = " or ".join(f"`{role}`" for role in dict.fromkeys(lacking))
-        one_end = bool(sources) or bool(destinations)
-        self._leave(entry.id, f"no tier or external has the role {names}", lacking if one_end else ())
+        self._omit(RoleMissing(entry.id, tuple(dict.fromkeys(lacking)), bool(sources or destinations)))
 
     def _resolve_custom_flow(self, name: str) -> None:
         flow = self.deployment.flows[name]
         services = EMPTY
         for spec in flow.services:
             services |= spec.services()
-        cause = Cause(f"flow:{name}", flow.reason, (f"deployment {self.deployment.name}, flows.{name}",))
+        cause = Cause(
+            f"flow:{name}",
+            flow.reason,
+            (f"deployment {self.deployment.name}, flows.{name}",),
+            kind="flow",
+            mark=self.deployment.mark(("flows", name)),
+        )
         sources, nobody = self._named_ends(flow.source)
         destinations, nobody_there = self._named_ends(flow.destination)
         for role in dict.fromkeys((*nobody, *nobody_there)):
-            self._leave(cause.id, f"no tier or external has the role `{role}`")
+            self._omit(RoleMissing(cause.id, (role,)))
         self._connect(product(sources, destinations), services, cause)
 
     def _connect(self, pairs: Iterable[tuple[str, str]], services: ServiceSet, cause: Cause) -> None:
@@ -202,36 +325,40 @@ class _Resolver:
         Pairs that need none, because the same entry connects others, are passed over.
         """
         found = False
-        needless: list[str] = []
+        needless: list[Omission] = []
         for source, destination in pairs:
-            usable = services.without_icmp_beside(self._families(source) & self._families(destination))
-            reason = self._needless(source, destination)
-            if reason:
-                needless.append(reason)
-            elif not self._families(source) & self._families(destination):
-                self._leave(cause.id, f"`{source}` and `{destination}` share no address family")
-            elif not usable:
-                message = f"`{source}` and `{destination}` share no address family that has {services}"
-                self._leave(cause.id, message)
+            omission = self._apart(source, destination, services, cause)
+            if isinstance(omission, Needless):
+                needless.append(omission)
+            elif omission:
+                self._omit(omission)
             else:
+                usable = services.without_icmp_beside(self._families(source) & self._families(destination))
                 self.flows.append(Flow(source, destination, usable, cause))
                 found = True
         if not found:
-            for reason in dict.fromkeys(needless):
-                self._leave(cause.id, reason)
+            self._omit(*needless)
 
-    def _needless(self, source: str, destination: str) -> str:
-        """Return why no rule is wanted between two ends, or nothing."""
+    def _apart(self, source: str, destination: str, services: ServiceSet, cause: Cause) -> Omission | None:
+        """Tell why two ends do not meet for these services, or return None when they do.
+
+        This is the one place that decides it.
+        """
         tiers = self.deployment.tiers
         if source not in tiers and destination not in tiers:
-            return f"`{source}` and `{destination}` are both outside the networks"
+            return Needless(cause.id, source, destination, "outside")
         if source == destination and _is_one_host(tiers[source]):
-            return f"both ends are the one host of tier `{source}`"
+            return Needless(cause.id, source, destination, "one-host")
         for tier, peer in ((source, destination), (destination, source)):
             external = self.deployment.external.get(peer)
             if external and external.networks and self.deployment.network_of(tier) not in external.networks:
-                return f"`{peer}` is not a peer of the network of tier `{tier}`"
-        return ""
+                return Needless(cause.id, source, destination, "other-network")
+        families = self._families(source) & self._families(destination)
+        if not families:
+            return NoCommonFamily(cause.id, source, destination)
+        if not services.without_icmp_beside(families):
+            return NoCommonFamily(cause.id, source, destination, str(services))
+        return None
 
     def _families(self, end: str) -> set[int]:
         """Return the address families of a tier or an external; one without addresses may have both."""
@@ -239,33 +366,33 @@ class _Resolver:
         prefixes = tier.subnets if tier else self.deployment.external[end].addresses
         return {prefix.version for prefix in prefixes} if prefixes else {4, 6}
 
-    def _services(self, entry: Entry) -> tuple[ServiceSet, str]:
-        """Return the services of an entry in this site, or nothing and the reason."""
+    def _services(self, entry: Entry) -> tuple[ServiceSet, list[Omission]]:
+        """Return the services of an entry in this deployment, and why the others are left out."""
         services = EMPTY
-        reasons: list[str] = []
+        omissions: list[Omission] = []
         for service in entry.services:
-            wanting = self._unmet(service.features) or self._unset(service)
-            if wanting:
-                reasons.append(wanting)
+            omission = self._unmet(entry.id, service.features) or self._unset(entry.id, service)
+            if omission:
+                omissions.append(omission)
             else:
                 moved = self.deployment.parameters.get(service.parameter or "")
                 services |= service.services(moved)
-        return services, "; ".join(dict.fromkeys(reasons))
+        return services, omissions
 
-    def _unmet(self, features: Iterable[str]) -> str:
+    def _unmet(self, entry: str, features: Iterable[str]) -> FeatureOff | None:
         """Return which of the features does not hold, or nothing."""
         for name in features:
-            wanted = not name.startswith("!")
-            if self.features[name.removeprefix("!")] is not wanted:
-                return f"feature `{name.removeprefix('!')}` is {'off' if wanted else 'on'}"
-        return ""
+            wanted, feature = not name.startswith("!"), name.removeprefix("!")
+            if self.features[feature] is not wanted:
+                return FeatureOff(entry, feature, not wanted)
+        return None
 
-    def _unset(self, service: CatalogService) -> str:
+    def _unset(self, entry: str, service: CatalogService) -> ParameterUnset | None:
         if service.ports or service.protocol in (Protocol.ICMP, Protocol.ICMPV6):
-            return ""
-        if service.parameter in self.deployment.parameters:
-            return ""
-        return f"parameter `{service.parameter}` is not set"
+            return None
+        if service.parameter is None or service.parameter in self.deployment.parameters:
+            return None
+        return ParameterUnset(entry, service.parameter)
 
     def _ends(self, roles: Iterable[str]) -> tuple[list[str], list[str]]:
         """Return the tiers and externals that have one of the roles, and the roles nobody has."""
@@ -294,15 +421,16 @@ def feature_states(deployment: Deployment, catalog: Catalog) -> dict[str, bool]:
     deployed = {role for end in deployment.ends.values() for role in end.roles}
     states = {}
     for name, feature in catalog.features.items():
+        if not deployment.has_edition(feature.since):
+            states[name] = False
+            continue
         has_product = not feature.roles or not deployed.isdisjoint(feature.roles)
         states[name] = deployment.features.get(name, feature.default and has_product)
     return states
 
 
-def _treatment(entry: Entry) -> str:
-    if entry.duplicate_of:
-        return f"duplicate: the same as `{entry.duplicate_of}`"
-    return f"{entry.treatment}: {entry.reason}"
+def _treated(entry: Entry) -> Treated:
+    return Treated(entry.id, entry.treatment, entry.reason, entry.duplicate_of)
 
 
 def _is_one_host(tier: Tier) -> bool:
@@ -333,8 +461,15 @@ def _vocabulary_problems(deployment: Deployment, catalog: Catalog) -> Iterator[P
                 )
             else:
                 yield from unknown(path, "role", role, placeable)
+    if deployment.edition is not None:
+        yield from unknown(("edition",), "edition", deployment.edition, catalog.editions)
     for name in deployment.features:
         yield from unknown(("features", name), "feature", name, catalog.features)
+        feature = catalog.features.get(name)
+        if feature and not deployment.has_edition(feature.since):
+            message = f"feature `{name}` came with edition {feature.since}, after {deployment.edition}"
+            hint = f"remove it, or set `edition: {feature.since}`"
+            yield deployment.problem("newer-edition", ("features", name), message, hint)
     for name in deployment.parameters:
         yield from unknown(("parameters", name), "parameter", name, catalog.parameters)
     entries = [entry.id for entry in catalog.entries]

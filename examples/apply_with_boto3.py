@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import boto3
 
 from citrix_netpolicy import Deployment, compile_deployment
+from citrix_netpolicy.generate import options_of
 from citrix_netpolicy.targets.aws.groups import security_groups
 
 if TYPE_CHECKING:
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
 
 def apply(ec2: EC2Client, path: str, vpc_id: str) -> dict[str, str]:
     """Make the security groups of a deployment with one network; return group ids by group key."""
-    groups = security_groups(compile_deployment(Deployment.load(path)))
+    compilation = compile_deployment(Deployment.load(path))
+    options = options_of(compilation.deployment, next(iter(compilation.deployment.networks)))
+    groups = security_groups(compilation.policy, options).groups
     # All groups exist before any rule does, because rules refer to groups in both directions.
     ids = {
         group.key: ec2.create_security_group(**group.create_request(vpc_id))["GroupId"] for group in groups

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from mypy_boto3_ec2 import EC2Client
 
-    from citrix_netpolicy import Policy
+    from citrix_netpolicy import Compilation
 
 __all__ = ["azurerm"]  # a fixture that lives beside what it offers
 
@@ -28,14 +28,14 @@ settings.load_profile("unhurried")
 
 
 @pytest.fixture(scope="session")
-def reference_policy() -> Policy:
-    """The policy of `examples/terraform/reference`: one AWS network, `main`."""
+def reference() -> Compilation:
+    """The compilation of `examples/terraform/reference`: one AWS network, `main`."""
     return real.compile_data(real.example("reference"))
 
 
 @pytest.fixture(scope="session")
-def two_networks_policy() -> Policy:
-    """The policy of `examples/terraform/two-networks`: the AWS networks `control` and `workload`."""
+def two_networks() -> Compilation:
+    """The compilation of `examples/terraform/two-networks`: the AWS networks `control` and `workload`."""
     return real.compile_data(real.example("two-networks"))
 
 

@@ -38,12 +38,12 @@ HTTPS = ports(Protocol.TCP, 443)
 
 
 @pytest.fixture(params=["reference main", "two-networks control", "two-networks workload", "every kind"])
-def policy(request: pytest.FixtureRequest, reference_policy: Policy, two_networks_policy: Policy) -> Policy:
+def policy(request: pytest.FixtureRequest, reference: Policy, two_networks: Policy) -> Policy:
     """The part of each example that lies in one network, and a policy with every kind of peer and service."""
     if request.param == "every kind":
         return every_kind()
     example, network = request.param.split()
-    return {"reference": reference_policy, "two-networks": two_networks_policy}[example].in_network(network)
+    return {"reference": reference, "two-networks": two_networks}[example].in_network(network)
 
 
 @pytest.fixture(scope="module")
@@ -511,13 +511,13 @@ def test_terraform_spreads_rules_over_the_groups_of_a_tier() -> None:
 
 
 @pytest.mark.parametrize("target", ["aws", "terraform"])
-def test_a_network_gets_only_its_own_groups(two_networks_policy: Policy, target: str) -> None:
+def test_a_network_gets_only_its_own_groups(two_networks: Policy, target: str) -> None:
     for network in ("control", "workload"):
-        found = read(write(two_networks_policy, target, network), target, "aws")
-        expected = {group.tier for group in two_networks_policy.groups if group.network == network}
+        found = read(write(two_networks, target, network), target, "aws")
+        expected = {group.tier for group in two_networks.groups if group.network == network}
         assert {group.tier for group in found} == expected
     with pytest.raises(InputError, match="several networks"):
-        write(two_networks_policy, target)
+        write(two_networks, target)
 
 
 def test_rules_that_would_share_a_key_in_terraform_are_refused() -> None:

@@ -147,13 +147,13 @@ def nasty_policy() -> Policy:
 def policy(
     name: str,
     network: str,
-    reference_policy: Policy,
-    two_networks_policy: Policy,
+    reference: Policy,
+    two_networks: Policy,
     nasty_policy: Policy,
 ) -> Policy:
     policies = {
-        "reference": reference_policy,
-        "two-networks": two_networks_policy,
+        "reference": reference,
+        "two-networks": two_networks,
         "nasty": nasty_policy,
     }
     return policies[name].in_network(network)
@@ -176,9 +176,9 @@ def test_terraform_formats_validates_and_tests_the_module(
 
 @pytest.mark.slow
 def test_the_test_of_a_module_is_able_to_fail(
-    reference_policy: Policy, terraform: real.Terraform, tmp_path: Path
+    reference: Policy, terraform: real.Terraform, tmp_path: Path
 ) -> None:
-    files = write(reference_policy, "terraform")
+    files = write(reference, "terraform")
     group = "aws_security_group.tier[each.value.tier].id"
     assert group in files["main.tf"]
     files["main.tf"] = files["main.tf"].replace(group, "values(aws_security_group.tier)[0].id")

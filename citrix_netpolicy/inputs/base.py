@@ -12,6 +12,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PlainSerializer,
     StrictInt,
     WithJsonSchema,
     model_validator,
@@ -30,7 +31,18 @@ if TYPE_CHECKING:
     from citrix_netpolicy.errors import DataPath
     from citrix_netpolicy.syntax.document import Document
 
-__all__ = ["Model", "PortRange", "PortRanges", "ServiceSpec", "listed", "problems_of", "shown", "some"]
+__all__ = [
+    "FIRST_EDITION",
+    "Edition",
+    "Model",
+    "PortRange",
+    "PortRanges",
+    "ServiceSpec",
+    "listed",
+    "problems_of",
+    "shown",
+    "some",
+]
 
 
 def _kebab(name: str) -> str:
@@ -80,7 +92,12 @@ _PORT_SCHEMA: Final = {
         {"type": "string", "pattern": "^[0-9]{1,5}(-[0-9]{1,5})?$"},
     ]
 }
-PortRange = Annotated[tuple[int, int], BeforeValidator(_port_range), WithJsonSchema(_PORT_SCHEMA)]
+PortRange = Annotated[
+    tuple[int, int],
+    BeforeValidator(_port_range),
+    PlainSerializer(lambda span: span[0] if span[0] == span[1] else f"{span[0]}-{span[1]}"),
+    WithJsonSchema(_PORT_SCHEMA),
+]
 # One port, one range, or a list of them.
 PortRanges = Annotated[
     tuple[PortRange, ...],
@@ -90,6 +107,21 @@ PortRanges = Annotated[
         {"anyOf": [*_PORT_SCHEMA["anyOf"], {"type": "array", "items": _PORT_SCHEMA, "minItems": 1}]}
     ),
 ]
+
+
+_EDITION: Final = re.compile(r"20[0-9]{2}\.(0[1-9]|1[0-2])\Z")
+FIRST_EDITION: Final = "2026.11"
+
+
+def _edition(value: Any) -> Any:
+    # A float would read 2026.10 as 2026.1.
+    if not isinstance(value, str) or not _EDITION.match(value):
+        raise ValueError(f"{shown(value)} is not a valid edition; editions are text such as `2026.11`")
+    return value
+
+
+# A year and a month; editions sort as text.
+Edition = Annotated[str, BeforeValidator(_edition), WithJsonSchema({"type": ["string", "number"]})]
 
 
 class ServiceSpec(Model):

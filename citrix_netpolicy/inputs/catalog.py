@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, StrictBool, ValidationError, field_
 
 from citrix_netpolicy import resources
 from citrix_netpolicy.errors import InputError, Problem, nearest
-from citrix_netpolicy.inputs.base import Model, ServiceSpec, listed, problems_of
+from citrix_netpolicy.inputs.base import FIRST_EDITION, Edition, Model, ServiceSpec, listed, problems_of
 from citrix_netpolicy.syntax import document
 
 if TYPE_CHECKING:
@@ -43,6 +43,12 @@ Treatment = Literal[
     "tunnel",
     "ambiguous",
 ]
+
+
+class EditionNote(Model):
+    """A dated state of the catalogue and its defaults, and what it brought."""
+
+    description: str
 
 
 class SourceDocument(Model):
@@ -91,6 +97,7 @@ class Feature(Model):
 
     description: str
     default: StrictBool
+    since: Edition = FIRST_EDITION
     roles: Names = ()
     requires: Names = ()
     conflicts: Names = ()
@@ -132,6 +139,7 @@ class Entry(Model):
 
     id: str
     product: str
+    since: Edition = FIRST_EDITION
     citations: tuple[Citation, ...] = Field(min_length=1)
     source: Names
     destination: Names
@@ -181,6 +189,7 @@ class Entry(Model):
 class Catalog(Model):
     """Everything that is known about ports, with its closed vocabularies."""
 
+    editions: dict[str, EditionNote]
     documents: dict[str, SourceDocument]
     roles: dict[str, Role]
     features: dict[str, Feature]
@@ -214,7 +223,7 @@ class Catalog(Model):
 
 
 # A deployment is built on the way to its first use; these are needed as soon as there is a catalogue.
-for _model in (SourceDocument, Role, Feature, Parameter, Entry):
+for _model in (EditionNote, SourceDocument, Role, Feature, Parameter, Entry):
     _model.model_rebuild()
 
 
@@ -245,6 +254,7 @@ def compose_catalog(documents: Iterable[Document]) -> Catalog:
 
 
 _VOCABULARIES: dict[str, type[Model]] = {
+    "editions": EditionNote,
     "documents": SourceDocument,
     "roles": Role,
     "features": Feature,
@@ -357,6 +367,7 @@ class _Composition:
         for name, feature in self.vocabularies["features"].items():
             file, path = self.places[f"features {name}"]
             self._all_known(file, path, feature.roles, (*feature.requires, *feature.conflicts))
+            self._known(file, path, "editions", feature.since)
             if name in _reachable(name, self.vocabularies["features"]):
                 self._problem("circular-feature", file, path, f"`{name}` requires itself")
 
@@ -387,6 +398,7 @@ def _words_of(entry: Entry) -> Iterator[tuple[str, str, Iterable[str]]]:
     """Yield the words that an entry uses: under which key, of which vocabulary, and which."""
     yield "source", "roles", entry.source
     yield "destination", "roles", entry.destination
+    yield "since", "editions", (entry.since,)
     yield "features", "features", (name.removeprefix("!") for name in entry.features)
     yield "citations", "documents", (citation.document for citation in entry.citations)
     for service in entry.services:

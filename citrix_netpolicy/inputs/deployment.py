@@ -11,6 +11,7 @@ from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
+    PlainSerializer,
     PrivateAttr,
     StrictBool,
     StrictInt,
@@ -21,7 +22,16 @@ from pydantic import (
 
 from citrix_netpolicy import net
 from citrix_netpolicy.errors import DataPath, InputError, Problem, in_order, nearest
-from citrix_netpolicy.inputs.base import Model, PortRanges, ServiceSpec, listed, problems_of, shown, some
+from citrix_netpolicy.inputs.base import (
+    Edition,
+    Model,
+    PortRanges,
+    ServiceSpec,
+    listed,
+    problems_of,
+    shown,
+    some,
+)
 from citrix_netpolicy.syntax import document
 
 if TYPE_CHECKING:
@@ -73,6 +83,7 @@ def _reason(value: Any) -> Any:
 Prefix = Annotated[
     net.Prefix,
     BeforeValidator(_prefix),
+    PlainSerializer(str),
     WithJsonSchema({"type": "string", "description": "an IPv4 or IPv6 prefix such as 10.20.1.0/24"}),
 ]
 Word = Annotated[
@@ -194,6 +205,14 @@ class Exclusion(Model):
     reason: Reason
 
 
+class Acceptance(Model):
+    """A loss, named by the code of its finding and its tiers, that the deployment accepts."""
+
+    finding: Literal["icmp-widened", "icmpv6-blocked"] = Field(description="the code of the finding")
+    subject: Names = Field(description="the tiers that it is about")
+    reason: Reason
+
+
 class Quotas(Model):
     """What the account's AWS quotas allow. The defaults are those of a new account."""
 
@@ -231,6 +250,9 @@ class Deployment(Model):  # noqa: PLW1641 - it holds maps, so it has no hash
     """
 
     name: Word = Field(description="names the site; every group's name begins with it")
+    edition: Edition | None = Field(
+        default=None, description="the edition of the catalogue and its defaults; the newest when left out"
+    )
     cloud: Cloud | None = Field(default=None, description="short for one network, `main`, in this cloud")
     networks: dict[Word, Network] = Field(default_factory=dict, description="the VPCs and VNets")
     tiers: Annotated[dict[Name, Tier], BeforeValidator(lambda v: _without_roles(v, "subnets"))] = Field(
@@ -257,6 +279,9 @@ class Deployment(Model):  # noqa: PLW1641 - it holds maps, so it has no hash
         default="restricted", description="restricted: only flows of the policy leave a tier"
     )
     quotas: Quotas = Field(default_factory=Quotas, description="AWS quotas of the account")
+    accept: tuple[Acceptance, ...] = Field(
+        default=(), description="losses that the site accepts: what a cloud cannot express"
+    )
 
     _document: Document | None = PrivateAttr(default=None)
 
@@ -306,6 +331,10 @@ class Deployment(Model):  # noqa: PLW1641 - it holds maps, so it has no hash
         # Where a deployment was read from is no part of what it says.
         return isinstance(other, Deployment) and self.__dict__ == other.__dict__
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the deployment as plain values: the keys of the YAML, without what has its default."""
+        return self.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+
     @property
     def ends(self) -> dict[str, Tier | External]:
         """Everything a flow may begin or end at, by name: the tiers, then the externals."""
@@ -315,6 +344,10 @@ class Deployment(Model):  # noqa: PLW1641 - it holds maps, so it has no hash
         """Return the site's own catalogue files; their paths begin where this was loaded from."""
         folder = Path(self._document.file).parent if self._document else Path()
         return tuple(folder / name for name in self.catalogs)
+
+    def has_edition(self, since: str) -> bool:
+        """Tell whether what came with the edition `since` is part of the edition of this deployment."""
+        return self.edition is None or since <= self.edition
 
     def opens_to_names(self, end: str) -> bool:
         """Tell whether a tier may open the ports of named destinations to any address."""

@@ -2,9 +2,9 @@
 
 from typing import Final
 
-__all__ = ["STARTER"]
+__all__ = ["starter"]
 
-STARTER: Final = """\
+_STARTER: Final = """\
 # A deployment for citrix-netpolicy: which Citrix roles stand in which subnets.
 #   citrix-netpolicy compile deployment.yaml --target terraform --out network-policy
 #   citrix-netpolicy schema > deployment.schema.json    (completion in editors)
@@ -15,6 +15,9 @@ name: my-site
 # One network in one cloud. Several: `networks: {main: {cloud: aws}, other: {cloud: aws}}`, and a
 # `network:` in every tier.
 cloud: aws
+
+# The catalogue and its defaults as they were then; a newer release opens nothing more.
+edition: EDITION
 
 # Tiers get a security group each. A tier named after its role needs no more than its subnets.
 tiers:
@@ -65,3 +68,8 @@ features:
 # egress: open          # leave outbound connections alone (default: restricted)
 # cidrs: stable         # keep prefixes as declared (default: exact, the fewest rules)
 """
+
+
+def starter(edition: str) -> str:
+    """Return a commented deployment that pins this edition of the catalogue."""
+    return _STARTER.replace("EDITION", edition)

@@ -1,17 +1,32 @@
-"""All output for people: the summary of a policy, and problems."""
+"""What a run prints: the summary of a compilation, findings and problems."""
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from citrix_netpolicy.resolve import (
+    Excluded,
+    FeatureOff,
+    Needless,
+    NewerEdition,
+    NoCommonFamily,
+    ParameterUnset,
+    RoleMissing,
+    Treated,
+)
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
+    from citrix_netpolicy.compiler import Compilation
     from citrix_netpolicy.errors import NetpolicyError
-    from citrix_netpolicy.policy import Policy
+    from citrix_netpolicy.findings import Finding
+    from citrix_netpolicy.folder import Module
+    from citrix_netpolicy.resolve import Omission
 
-__all__ = ["problem_lines", "summary_lines"]
+__all__ = ["finding_lines", "problem_lines", "summary_lines"]
 
 MAX_PROBLEMS = 20
 
@@ -24,56 +39,64 @@ def problem_lines(error: NetpolicyError) -> Iterator[str]:
         yield f"error: and {len(error.problems) - MAX_PROBLEMS} more problems"
 
 
-def summary_lines(policy: Policy, *, verbose: bool = False) -> Iterator[str]:
-    """Yield what there is to say of a policy: counts, findings, and the entries that gave no rule.
+def summary_lines(compilation: Compilation, module: Module, *, verbose: bool = False) -> Iterator[str]:
+    """Yield what there is to say of a compilation: counts, findings, and the entries that gave no rule.
 
-    Entries that are off or have no role in the site are counted by reason; `verbose` names every one.
+    Entries that are off or have no role in the deployment are counted by reason; `verbose` names every one.
     """
-    yield f"{policy.name}: {len(policy.groups)} groups, {_counts(policy)}"
-    for network, groups in _by_network(policy):
-        yield f"  network {network}: " + ", ".join(f"{tier} {rules}" for tier, rules in groups)
-    for code, findings in groupby(policy.findings, key=lambda finding: finding.code):
+    policy = compilation.policy
+    rules = sum(output.rules for output in module.outputs.values())
+    bound = sum(output.lower_bound for output in module.outputs.values())
+    proof = "the fewest possible" if rules == bound else f"lower bound {bound}"
+    yield (
+        f"{compilation.deployment.name}: {len(policy.groups)} groups, {rules} rules ({proof}); "
+        f"{compilation.naive_rules} when every flow is written out"
+    )
+    for network, output in module.outputs.items():
+        yield f"  network {network}: " + ", ".join(f"{tier} {rules}" for tier, rules in output.counts.items())
+    yield from finding_lines((*compilation.findings, *module.findings))
+    omissions = compilation.resolution.omissions
+    yield f"{len(omissions)} entries not enforced" + (":" if verbose else _reasons(omissions))
+    if verbose:
+        for omission in omissions:
+            yield f"  {omission.entry}: {omission}"
+
+
+def finding_lines(findings: Iterable[Finding]) -> Iterator[str]:
+    """Yield a line for each finding, and one for all roles that nobody has."""
+    for code, alike in groupby(findings, key=lambda finding: finding.code):
         if code == "role-without-subnet":
             # Most sites lack many roles; one line tells all of them without drowning the rest.
-            roles = ", ".join(finding.subject for finding in findings)
+            roles = ", ".join(finding.subject for finding in alike)
             yield f"warning: no tier or external has the role of: {roles} [{code}]"
             continue
-        for finding in findings:
-            yield f"warning: {finding.message} (help: {finding.remedy}) [{code}]"
-    yield f"{len(policy.unenforced)} entries not enforced" + (":" if verbose else _reasons(policy))
-    if verbose:
-        for item in policy.unenforced:
-            yield f"  {item.entry}: {item.reason}"
+        for finding in alike:
+            hint = f" (help: {finding.hint})" if finding.hint else ""
+            yield f"{finding.severity}: {finding.message}{hint} [{code}]"
 
 
-def _counts(policy: Policy) -> str:
-    proof = "the fewest possible" if policy.rule_count == policy.lower_bound else "not the fewest"
-    return (
-        f"{policy.rule_count} rules ({proof}); naive {policy.naive_rules}, lower bound {policy.lower_bound}"
-    )
-
-
-def _by_network(policy: Policy) -> Iterator[tuple[str, list[tuple[str, int]]]]:
-    groups = sorted(policy.groups, key=lambda group: (group.network, group.tier))
-    for network, members in groupby(groups, key=lambda group: group.network):
-        yield network, [(group.tier, len(group.rules)) for group in members]
-
-
-def _reasons(policy: Policy) -> str:
+def _reasons(omissions: Iterable[Omission]) -> str:
     """Count the entries by kind of reason."""
-    kinds: dict[str, int] = {}
-    for item in policy.unenforced:
-        kind = item.reason.partition(":")[0]
-        if kind.startswith("feature "):
-            kind = "by a feature"
-        elif kind.startswith("no tier or external"):
-            kind = "role not deployed"
-        elif kind.startswith("parameter "):
-            kind = "parameter not set"
-        elif "`" in kind:
-            kind = "between those ends"
-        kinds[kind] = kinds.get(kind, 0) + 1
+    kinds = Counter(map(_kind, omissions))
     told = ", ".join(
         f"{count} {kind}" for kind, count in sorted(kinds.items(), key=lambda item: (-item[1], item[0]))
     )
     return f" ({told}); --verbose names them" if told else ""
+
+
+def _kind(omission: Omission) -> str:
+    match omission:
+        case FeatureOff():
+            return "by a feature"
+        case RoleMissing():
+            return "role not deployed"
+        case ParameterUnset():
+            return "parameter not set"
+        case Excluded():
+            return "excluded by the site"
+        case Treated():
+            return omission.treatment
+        case NewerEdition():
+            return "newer edition"
+        case Needless() | NoCommonFamily():
+            return "between those ends"

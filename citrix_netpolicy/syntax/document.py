@@ -1,7 +1,7 @@
-"""Read YAML into plain values and remember where each of them stood.
+"""Texts as plain values, with a place for each of them, and getters that refuse what they do not know.
 
-The reader is stricter than YAML: no duplicate keys, no tags, no values that YAML would guess at (`010`
-and `22:30` stay text), and no aliases, and bounds on size and depth.
+Every file that is read becomes a `Document`, whatever its language. `Node` walks it: a value with its path,
+which is asked for what it must be and answers with that, or with a problem that names file, line and column.
 """
 
 from __future__ import annotations
@@ -9,23 +9,29 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from citrix_netpolicy.errors import DataPath, InputError, Mark, Problem
+from citrix_netpolicy.errors import DataPath, InputError, Mark, Problem, clean, nearest
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
     from importlib.resources.abc import Traversable
 
-__all__ = ["Document", "load", "parse"]
+__all__ = ["Document", "Node", "load", "parse", "parse_json"]
 
 MAX_BYTES: Final = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A file as plain values, with the place of every key and item as YAML marks it."""
+    """A file as plain values, with the line and column, from 0, of every key and item."""
 
     file: str
     data: Any
-    places: dict[DataPath, Any]
+    places: dict[DataPath, tuple[int, int]]
+
+    @property
+    def root(self) -> Node:
+        """The whole value."""
+        return Node(self, (), self.data)
 
     def mark(self, path: DataPath) -> Mark:
         """Return the place of `path`, or of the closest place above it.
@@ -36,8 +42,82 @@ class Document:
         for step in path:
             if (*here, step) in self.places:
                 here = (*here, step)
-        place = self.places.get(here)
-        return Mark(self.file, place.line + 1, place.column + 1) if place else Mark(self.file, 1, 1)
+        line, column = self.places.get(here, (0, 0))
+        return Mark(self.file, line + 1, column + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A value inside a document. Each getter raises InputError when the value is not what it asks for."""
+
+    document: Document
+    path: DataPath
+    value: Any
+
+    @property
+    def mark(self) -> Mark:
+        """The place of the value, or of the key that holds it."""
+        return self.document.mark(self.path)
+
+    def refusal(self, message: str, *, code: str = "invalid-value", hint: str = "") -> InputError:
+        """Return an error about this value, to be raised."""
+        return InputError(Problem(code=code, message=message, path=self.path, mark=self.mark, hint=hint))
+
+    def fields(self, required: Collection[str], optional: Collection[str] = ()) -> dict[str, Node]:
+        """Return the members of a map that has all of the `required` keys, and no key that is not named."""
+        members = self.members()
+        known = [*required, *optional]
+        for key, member in members.items():
+            if key not in known:
+                message = f"unknown key `{clean(key)}`"
+                raise member.refusal(message, code="unknown-key", hint=nearest(key, known))
+        for key in required:
+            if key not in members:
+                raise self.refusal(f"`{key}` is missing", code="missing-key")
+        return members
+
+    def members(self) -> dict[str, Node]:
+        """Return the members of a map, whatever their keys."""
+        if not isinstance(self.value, dict):
+            raise self._unexpected("a map")
+        return {key: Node(self.document, (*self.path, key), item) for key, item in self.value.items()}
+
+    def items(self) -> list[Node]:
+        """Return the items of a list."""
+        if not isinstance(self.value, list):
+            raise self._unexpected("a list")
+        return [Node(self.document, (*self.path, index), item) for index, item in enumerate(self.value)]
+
+    def text(self) -> str:
+        """Return a text."""
+        if not isinstance(self.value, str):
+            raise self._unexpected("text")
+        return self.value
+
+    def choice(self, words: Iterable[str]) -> str:
+        """Return a text that is one of `words`."""
+        text, known = self.text(), list(words)
+        if text not in known:
+            raise self.refusal(f"`{clean(text)}` is not valid here", hint=nearest(text, known))
+        return text
+
+    def integer(self, first: int, last: int) -> int:
+        """Return a whole number between `first` and `last`, both inclusive."""
+        if type(self.value) is not int:
+            raise self._unexpected("a whole number")
+        if not first <= self.value <= last:
+            raise self.refusal(f"`{clean(str(self.value))}` is not between {first} and {last}")
+        return self.value
+
+    def _unexpected(self, what: str) -> InputError:
+        return self.refusal(f"expected {what}, found {_kind(self.value)}", code="invalid-type")
+
+
+def _kind(value: Any) -> str:
+    if value is None:
+        return "nothing"
+    names = {dict: "a map", list: "a list", str: "text", bool: "true or false", int: "a number"}
+    return names.get(type(value), "a value of another kind")
 
 
 def load(file: Traversable, name: str | None = None) -> Document:
@@ -51,22 +131,35 @@ def load(file: Traversable, name: str | None = None) -> Document:
             content = stream.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(
-            Problem(code="unreadable", message=f"cannot read the file: {reason}", mark=Mark(name, 1, 1))
-        ) from None
+        problem = Problem(code="unreadable", message=f"cannot read the file: {reason}", mark=Mark(name, 1, 1))
+        raise InputError(problem) from None
     return parse(content, name)
 
 
 def parse(content: bytes, name: str) -> Document:
     """Read YAML from `content`; `name` is how messages call it. Raises InputError."""
-    start = Mark(name, 1, 1)
+    text = _decoded(content, name)
+    # A bare import of the package should not pay for YAML.
+    from citrix_netpolicy.syntax import yaml  # noqa: PLC0415
+
+    return Document(name, *yaml.compose(text, name))
+
+
+def parse_json(content: bytes | str, name: str) -> Document:
+    """Read JSON from `content`; `name` is how messages call it. Raises InputError."""
+    text = content if isinstance(content, str) else _decoded(content, name)
+    from citrix_netpolicy.syntax import json  # noqa: PLC0415
+
+    return Document(name, *json.compose(text, name))
+
+
+def _decoded(content: bytes, name: str) -> str:
     if len(content) > MAX_BYTES:
         limit = MAX_BYTES // 1024 // 1024
-        raise InputError(
-            Problem(code="too-large", message=f"the file is larger than {limit} MiB", mark=start)
-        )
+        message = f"the file is larger than {limit} MiB"
+        raise InputError(Problem(code="too-large", message=message, mark=Mark(name, 1, 1)))
     try:
-        text = content.decode("utf-8-sig")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         column = error.start - content.rfind(b"\n", 0, error.start)
@@ -77,7 +170,3 @@ def parse(content: bytes, name: str) -> Document:
             hint="save the file as UTF-8",
         )
         raise InputError(problem) from None
-    # A bare import of the package should not pay for YAML.
-    from citrix_netpolicy.syntax import yaml as strict_yaml  # noqa: PLC0415
-
-    return Document(name, *strict_yaml.compose(text, name))

@@ -25,7 +25,7 @@ _CONSTANTS: Final[dict[str, bool | None]] = {"true": True, "false": False, "null
 _Loader: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-def compose(text: str, name: str) -> tuple[Any, dict[DataPath, Any]]:
+def compose(text: str, name: str) -> tuple[Any, dict[DataPath, tuple[int, int]]]:
     """Read one YAML document: its value, and the place (`line` and `column` from 0) of every key and item.
 
     Raises InputError, with the line, when it is not YAML or uses a part of YAML that is refused here.
@@ -86,7 +86,7 @@ class _Composer:
     def __init__(self, text: str, name: str) -> None:
         self.name = name
         self.next_event: Callable[[], Any] = _Loader(text).get_event
-        self.places: dict[DataPath, Any] = {}
+        self.places: dict[DataPath, tuple[int, int]] = {}
 
     def compose(self) -> Any:
         self.next_event()
@@ -121,7 +121,7 @@ class _Composer:
         items: list[Any] = []
         while type(event := self.next_event()) is not yaml.SequenceEndEvent:
             place = (*path, len(items))
-            self.places[place] = event.start_mark
+            self.places[place] = _place(event)
             items.append(self._node(event, place))
         return items
 
@@ -133,10 +133,10 @@ class _Composer:
             key = event.value
             place = (*path, key)
             if key in mapping:
-                first = self.places[place].line + 1
+                first = self.places[place][0] + 1
                 message = f"the key `{key}` stands twice, first in line {first}"
                 raise self._refusal(message, event, code="duplicate-key")
-            self.places[place] = event.start_mark
+            self.places[place] = _place(event)
             mapping[key] = self._node(self.next_event(), place)
         return mapping
 
@@ -145,6 +145,10 @@ class _Composer:
     ) -> InputError:
         mark = Mark(self.name, event.start_mark.line + 1, event.start_mark.column + 1)
         return InputError(Problem(code=code, message=message, mark=mark, hint=hint))
+
+
+def _place(event: Any) -> tuple[int, int]:
+    return event.start_mark.line, event.start_mark.column
 
 
 def _plain(text: str) -> Any:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from citrix_netpolicy.resolve import Cause
+    from citrix_netpolicy.policy import Cause
 
 __all__ = ["describe", "plain_text"]
 

@@ -17,11 +17,22 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import pytest
 
-from citrix_netpolicy import Deployment, Direction, Group, Policy, Rule, compile_deployment
+from citrix_netpolicy import (
+    Compilation,
+    Deployment,
+    Direction,
+    Group,
+    GroupKey,
+    Policy,
+    Rule,
+    compile_deployment,
+    render,
+)
+from citrix_netpolicy.found import folder
 from citrix_netpolicy.net import Prefix, Protocol, Service
 from citrix_netpolicy.policy import ExistingGroup, GroupReference, PrefixList, rule_order
 from citrix_netpolicy.syntax import document
-from citrix_netpolicy.targets.aws.groups import rules_of
+from citrix_netpolicy.targets.aws.ec2 import rules_of
 from citrix_netpolicy.targets.describe import describe
 
 if TYPE_CHECKING:
@@ -56,9 +67,25 @@ def example(name: str) -> dict[str, Any]:
     return data
 
 
-def compile_data(data: Mapping[str, Any]) -> Policy:
-    """Return the policy of a deployment given as YAML would hold it."""
+def compile_data(data: Mapping[str, Any]) -> Compilation:
+    """Return a deployment, given as YAML would hold it, compiled."""
     return compile_deployment(Deployment(**data))
+
+
+def files_of(
+    compilation: Compilation,
+    target: str,
+    network: str | None = None,
+    previous: Mapping[str, str] | None = None,
+) -> dict[str, str]:
+    """Return the files of a target alone, without the lists that stand beside them for people."""
+    files = render(compilation, target, network, previous=previous).files
+    return {name: text for name, text in files.items() if "fqdn-allowlist" not in name}
+
+
+def read(files: Mapping[str, str], target: str, cloud: str) -> tuple[Group, ...]:
+    """Return what the files of a target permit, a group for each tier."""
+    return folder.read(files, target, cloud).policy.groups
 
 
 # Terraform
@@ -213,9 +240,9 @@ output "names" {{
 def _mirror() -> str:
     """Return a folder of this machine that holds the AWS provider, or nothing."""
     for pattern in _MIRRORS:
-        for folder in sorted(glob.glob(os.path.expanduser(pattern))):  # noqa: PTH111, PTH207
-            if Path(folder, "registry.terraform.io", "hashicorp", "aws").is_dir():
-                return folder
+        for place in sorted(glob.glob(os.path.expanduser(pattern))):  # noqa: PTH111, PTH207
+            if Path(place, "registry.terraform.io", "hashicorp", "aws").is_dir():
+                return place
     return ""
 
 
@@ -379,5 +406,5 @@ def read_groups(ec2: EC2Client, ids: Mapping[str, Sequence[str]], network: str) 
             for direction, permissions in sides.items():
                 for permission in permissions:
                     rules += rules_of(permission, direction, peer)
-        groups.append(Group(tier, network, tuple(sorted(rules, key=rule_order))))
+        groups.append(Group(GroupKey(network, tier), tuple(sorted(rules, key=rule_order))))
     return tuple(groups)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from citrix_netpolicy.net import Prefix, Protocol, Service, ServiceSet, icmp, ports
 from citrix_netpolicy.policy import (
+    Cause,
     Direction,
     ExistingGroup,
     GroupReference,
@@ -22,7 +23,6 @@ from citrix_netpolicy.policy import (
     Rule,
     ServiceTag,
 )
-from citrix_netpolicy.resolve import Cause
 from support.oracle import Address, Packet, Point, allows
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ address family, tags stand alone, and application security groups do not mix wit
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from citrix_netpolicy.cover import Rectangle, minimum_cover
 from citrix_netpolicy.minimize import Causes
@@ -28,17 +28,16 @@ from citrix_netpolicy.policy import GroupReference, ServiceTag
 from citrix_netpolicy.traffic import reach_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from citrix_netpolicy.policy import Peer, Rule
-    from citrix_netpolicy.resolve import Cause
+    from citrix_netpolicy.policy import Cause, Peer, Rule
     from citrix_netpolicy.traffic import Reach
 
-__all__ = ["Block", "Kind", "Side", "cover_side"]
+__all__ = ["EVERY_PORT", "Block", "Kind", "Side", "Span", "cover_side"]
 
 Kind = Literal["prefixes", "tag", "asg"]
-_Span = tuple[int, int]
-_EVERY_PORT: Final = (0, LAST_PORT)
+Span = tuple[int, int]
+EVERY_PORT: Final = (0, LAST_PORT)
 # How Azure calls the protocols that have ports.
 _NAMES: Final = {Protocol.TCP: "Tcp", Protocol.UDP: "Udp"}
 
@@ -47,14 +46,29 @@ _NAMES: Final = {Protocol.TCP: "Tcp", Protocol.UDP: "Udp"}
 class Block:
     """A rule without name and priority.
 
-    `peers` are prefixes, one tag, or names of tiers; ports are ranges, `*` all of them.
+    `protocol` is Azure's word, `*` every protocol. `peers` are prefixes of one family, one tag, or groups of
+    tiers; `spans` are ranges of ports, both ends inclusive. They are sorted.
     """
 
     protocol: str
-    kind: Kind
-    peers: tuple[str, ...]
-    ports: tuple[str, ...]
-    causes: tuple[Cause, ...] = ()
+    peers: tuple[Peer, ...]
+    spans: tuple[Span, ...]
+    causes: tuple[Cause, ...] = field(default=(), compare=False)
+
+    @property
+    def kind(self) -> Kind:
+        """What sort of peers these are; one rule has peers of one kind."""
+        match self.peers[0]:
+            case Prefix():
+                return "prefixes"
+            case GroupReference():
+                return "asg"
+        return "tag"
+
+    @property
+    def ports(self) -> tuple[str, ...]:
+        """The ranges as Azure writes them: `443`, `6910-6930`, `*`."""
+        return tuple(map(_port_text, self.spans))
 
 
 class Side(NamedTuple):
@@ -68,13 +82,13 @@ class _Row(NamedTuple):
     """Peers that may use the same services, in one protocol `spans` of ports."""
 
     peers: list[Peer]
-    spans: tuple[_Span, ...]
+    spans: tuple[Span, ...]
 
 
 class _Column(NamedTuple):
     """Ports that the same rows have."""
 
-    spans: list[_Span]
+    spans: list[Span]
     rows: frozenset[int]
 
 
@@ -97,11 +111,11 @@ def _cover_kind(
     blocks: list[Block] = []
     everything = alike.get(ALL, [])
     if everything:
-        blocks.append(_block("*", kind, everything, [Service(Protocol.ALL, *_EVERY_PORT)], causes))
+        blocks.append(_block("*", everything, [Service(Protocol.ALL, *EVERY_PORT)], causes))
     named = {services: peers for services, peers in alike.items() if services != ALL}
     pinging = [peer for services, peers in named.items() if _has_icmp(services) for peer in peers]
     if pinging and not _is_ipv6(pinging[0]):
-        blocks.append(_block("Icmp", kind, pinging, [Service(Protocol.ICMP, *_EVERY_PORT)], causes))
+        blocks.append(_block("Icmp", pinging, [Service(Protocol.ICMP, *EVERY_PORT)], causes))
     bound = len(blocks)
     for protocol, name in _NAMES.items():
         rows = [_Row(peers, _spans(services, protocol)) for services, peers in named.items()]
@@ -118,7 +132,7 @@ def _cover_kind(
             peers = [peer for row in sorted(rectangle.rows) for peer in rows[row].peers]
             spans = [span for column in rectangle.columns for span in columns[column].spans]
             services = ServiceSet.of(*(Service(protocol, *span) for span in spans)).blocks()
-            blocks.append(_block(name, kind, peers, services, causes))
+            blocks.append(_block(name, peers, services, causes))
     return Side(blocks, bound)
 
 
@@ -153,14 +167,14 @@ def _is_ipv6(peer: Peer) -> bool:
     return isinstance(peer, Prefix) and peer.version == 6
 
 
-def _spans(services: ServiceSet, protocol: Protocol) -> tuple[_Span, ...]:
+def _spans(services: ServiceSet, protocol: Protocol) -> tuple[Span, ...]:
     return tuple((block.first, block.last) for block in services.blocks() if block.protocol is protocol)
 
 
 def _columns(rows: Sequence[_Row]) -> list[_Column]:
     """Cut the ports wherever a span begins or ends; ports that the same rows have are one column."""
     cuts = sorted({edge for row in rows for first, last in row.spans for edge in (first, last + 1)})
-    columns: dict[frozenset[int], list[_Span]] = {}
+    columns: dict[frozenset[int], list[Span]] = {}
     for first, end in pairwise(cuts):
         having = frozenset(
             number
@@ -174,13 +188,13 @@ def _columns(rows: Sequence[_Row]) -> list[_Column]:
 
 def _rectangle(old: Block, rows: Sequence[_Row], columns: Sequence[_Column]) -> Rectangle:
     """Return what a block of before covers of today's matrix."""
-    spans = [_span(text) for text in old.ports]
-    prefixes = [Prefix.parse(text) for text in old.peers] if old.kind == "prefixes" else []
+    spans = old.spans
+    prefixes = [peer for peer in old.peers if isinstance(peer, Prefix)]
 
     def has(peer: Peer) -> bool:
         if isinstance(peer, Prefix):
             return any(one.overlaps(peer) and one.length <= peer.length for one in prefixes)
-        return str(peer) in old.peers
+        return peer in old.peers
 
     return Rectangle(
         frozenset(number for number, row in enumerate(rows) if all(map(has, row.peers))),
@@ -192,25 +206,68 @@ def _rectangle(old: Block, rows: Sequence[_Row], columns: Sequence[_Column]) -> 
     )
 
 
-def _span(text: str) -> _Span:
-    first, _, last = text.partition("-")
-    return _EVERY_PORT if text == "*" else (int(first), int(last or first))
-
-
-def _block(
-    name: str, kind: Kind, peers: Sequence[Peer], services: Iterable[Service], causes: Causes
-) -> Block:
+def _block(name: str, peers: Sequence[Peer], services: Iterable[Service], causes: Causes) -> Block:
     """Return a block with the causes of all it carries; Azure wants prefixes apart, so they are merged."""
     services = tuple(services)
     prefixes = merge_prefixes(peer for peer in peers if isinstance(peer, Prefix))
     others = sorted((peer for peer in peers if not isinstance(peer, Prefix)), key=str)
     told: list[Peer] = [*prefixes, *others]
     found = {cause for peer in told for service in services for cause in causes.of(peer, service)}
-    ports = tuple(_port_text(service.first, service.last) for service in services)
-    return Block(name, kind, tuple(map(str, told)), ports, tuple(sorted(found)))
+    spans = tuple((service.first, service.last) for service in services)
+    return Block(name, tuple(told), spans, tuple(sorted(found)))
 
 
-def _port_text(first: int, last: int) -> str:
-    if (first, last) == _EVERY_PORT:
+def _port_text(span: Span) -> str:
+    first, last = span
+    if span == EVERY_PORT:
         return "*"
     return str(first) if first == last else f"{first}-{last}"
+
+
+def block_to_data(block: Block) -> dict[str, Any]:
+    """Return a block as data for a file."""
+    return {
+        "protocol": block.protocol,
+        "kind": block.kind,
+        "peers": [str(peer) for peer in block.peers],
+        "ports": list(block.ports),
+    }
+
+
+def block_of_data(data: Mapping[str, Any]) -> Block:
+    """Return the block that such data means. Raises ValueError when it means none."""
+    makers: dict[str, Callable[[str], Peer]] = {
+        "prefixes": Prefix.parse,
+        "tag": ServiceTag,
+        "asg": GroupReference,
+    }
+    if data["kind"] not in makers or data["protocol"] not in ("Tcp", "Udp", "Icmp", "*"):
+        raise ValueError(f"`{data['kind']}` or `{data['protocol']}` is not valid here")
+    peers = tuple(makers[data["kind"]](text) for text in data["peers"])
+    return Block(data["protocol"], peers, tuple(span_of(text) for text in data["ports"]))
+
+
+def span_of(text: str) -> Span:
+    """Return the ports that Azure's text means. Raises ValueError when it means none."""
+    if text == "*":
+        return EVERY_PORT
+    first, _, last = text.partition("-")
+    if not (first.isascii() and first.isdigit()) or (last and not (last.isascii() and last.isdigit())):
+        raise ValueError(f"`{text}` is not a valid port or range")
+    span = (int(first), int(last or first))
+    if not 0 <= span[0] <= span[1] <= LAST_PORT:
+        raise ValueError(f"`{text}` is not a valid port or range")
+    return span
+
+
+def blocks_of_rules(rules: Iterable[Rule]) -> Iterator[Block]:
+    """Yield the blocks that rules of one origin were read from: one for each protocol."""
+    by_protocol: dict[Protocol, list[Rule]] = {}
+    for rule in rules:
+        by_protocol.setdefault(rule.service.protocol, []).append(rule)
+    words = {**_NAMES, Protocol.ICMP: "Icmp", Protocol.ALL: "*"}
+    for protocol, alike in by_protocol.items():
+        if protocol in words:
+            peers = tuple(dict.fromkeys(rule.peer for rule in alike))
+            spans = tuple(dict.fromkeys((rule.service.first, rule.service.last) for rule in alike))
+            yield Block(words[protocol], peers, spans)

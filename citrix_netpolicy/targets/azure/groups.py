@@ -8,36 +8,43 @@ that deny the default rules let the whole virtual network in and out.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from citrix_netpolicy.errors import Problem, TargetError, clean
+from citrix_netpolicy.findings import Finding, Severity
+from citrix_netpolicy.identities import Identities, TierIdentity, assign_priorities, derived_priority
 from citrix_netpolicy.net import ALL, Prefix, Protocol
-from citrix_netpolicy.policy import Direction, ExistingGroup, PrefixList
-from citrix_netpolicy.targets.azure.cover import Block, cover_side
+from citrix_netpolicy.policy import Direction, ExistingGroup, PrefixList, ServiceTag
+from citrix_netpolicy.targets.azure.cover import (
+    EVERY_PORT,
+    Block,
+    block_of_data,
+    block_to_data,
+    blocks_of_rules,
+    cover_side,
+)
 from citrix_netpolicy.targets.describe import describe
 from citrix_netpolicy.traffic import reach_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from citrix_netpolicy.policy import Group, Policy, Rule
-    from citrix_netpolicy.resolve import Cause
+    from citrix_netpolicy.identities import LastRun
+    from citrix_netpolicy.policy import Cause, Group, Policy, Rule
+    from citrix_netpolicy.targets import Options
 
 __all__ = [
     "DENY_PRIORITY",
-    "Keeping",
-    "Kept",
     "NetworkSecurityGroup",
+    "NetworkSecurityGroups",
     "SecurityRule",
     "network_security_groups",
 ]
 
 DENY_PRIORITY: Final = 4096
 DESCRIPTION_LIMIT: Final = 140
-# Allow rules take the lowest free multiple of ten; between them is room for rules of other hands.
-_BAND: Final = (*range(1000, 4000, 10), *(number for number in range(1000, 4000) if number % 10))
 _MAX_RULES: Final = 1000
 _MAX_ADDRESSES: Final = 4000
 _MAX_ASGS: Final = 10
@@ -62,46 +69,65 @@ class SecurityRule:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """What the last generation left of a rule, by tier, direction and name."""
-
-    priority: int
-    block: Block
-
-
-# Tier -> direction -> name of a rule.
-Keeping = dict[str, dict[str, dict[str, Kept]]]
-
-
-@dataclass(frozen=True, slots=True)
 class NetworkSecurityGroup:
-    """The network security group of a tier.
+    """The network security group of a tier. `lower_bound` is that of its allow rules.
 
-    `lower_bound` is that of its allow rules; `notes` tell people what differs from the policy.
+    `key` is what the group is called across runs, `tier` the name that its tier has now.
     """
 
+    key: str
     tier: str
     name: str
     rules: tuple[SecurityRule, ...]
     lower_bound: int
-    notes: tuple[str, ...]
 
 
-def network_security_groups(policy: Policy, keeping: Keeping) -> list[NetworkSecurityGroup]:
-    """Return the network security groups of a policy in one Azure network, sorted by tier.
+@dataclass(frozen=True, slots=True)
+class NetworkSecurityGroups:
+    """The groups of a network, sorted by tier, with what people and the next run should know."""
 
-    `keeping` is what the last generation left; a rule of the same name keeps its priority. Raises TargetError
-    when Azure cannot hold the policy: a name it refuses, a peer it does not know, or too many rules.
+    groups: tuple[NetworkSecurityGroup, ...]
+    findings: tuple[Finding, ...]
+    identities: Identities
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many rules of each tier allow something; every direction ends with one more, which denies."""
+        return {group.tier: sum(rule.access == "Allow" for rule in group.rules) for group in self.groups}
+
+    @property
+    def lower_bound(self) -> int:
+        """The proven least number of rules that allow the same."""
+        return sum(group.lower_bound for group in self.groups)
+
+
+def network_security_groups(
+    policy: Policy, options: Options, identities: Identities | None = None
+) -> NetworkSecurityGroups:
+    """Return the network security groups of a policy in one Azure network.
+
+    A rule that stays keeps the priority that `identities` and the last run say. Raises TargetError when Azure
+    cannot hold the policy: a name it refuses, a peer it does not know, too many rules, or a loss that the
+    deployment does not accept.
     """
-    found: list[NetworkSecurityGroup] = []
+    before = identities or Identities()
+    last = before.last()
+    groups: list[NetworkSecurityGroup] = []
+    findings: list[Finding] = []
+    kept: dict[str, TierIdentity] = {}
     problems: list[Problem] = []
     for group in policy.groups:
-        told = list(_refusals(policy, group))
+        identity = before.tier(group.tier)
+        name = identity.name or f"nsg-{options.deployment}-{group.tier}"
+        losses = _losses(group)
+        told = [*_refusals(group, name), *_unaccepted(losses, options)]
         problems += told
         if not told:
-            found.append(_group(policy, group, keeping.get(group.tier, {})))
+            made, kept[group.tier] = _group(group, name, identity, last)
+            groups.append(made)
+            findings += [*losses, *_open_egress(group)]
     names: dict[str, str] = {}
-    for made in found:
+    for made in groups:
         problems += _excesses(made)
         other = names.setdefault(made.name.lower(), made.tier)
         if other != made.tier:
@@ -110,15 +136,14 @@ def network_security_groups(policy: Policy, keeping: Keeping) -> list[NetworkSec
             problems.append(_problem("name-clash", made.tier, message, hint))
     if problems:
         raise TargetError(problems)
-    return found
+    return NetworkSecurityGroups(tuple(groups), tuple(findings), Identities(kept))
 
 
 def _problem(code: str, tier: str, message: str, hint: str) -> Problem:
     return Problem(code=code, message=message, path=("tiers", tier), hint=hint)
 
 
-def _refusals(policy: Policy, group: Group) -> Iterator[Problem]:
-    name = f"nsg-{policy.name}-{group.tier}"
+def _refusals(group: Group, name: str) -> Iterator[Problem]:
     if not _NAME.match(name):
         hint = "at most 80 ASCII letters, digits, `.`, `-` and `_`"
         yield _problem("name-refused", group.tier, f"Azure refuses the name `{clean(name)}`", hint)
@@ -133,24 +158,102 @@ def _refusals(policy: Policy, group: Group) -> Iterator[Problem]:
         )
 
 
-def _group(policy: Policy, group: Group, kept: Mapping[str, Mapping[str, Kept]]) -> NetworkSecurityGroup:
+def _losses(group: Group) -> list[Finding]:
+    """Return what Azure cannot say of a group's rules, one finding for each kind of loss."""
+    widened = [rule for rule in group.rules if _is_part_of_icmp(rule)]
+    blocked = [rule for rule in group.rules if rule.service.protocol is Protocol.ICMPV6]
+    found = []
+    if widened:
+        told = _told(widened)
+        message = f"tier `{group.tier}`: Azure cannot tell {told} from other ICMP, so all of it is allowed"
+        found.append(Finding("icmp-widened", group.tier, message, severity=Severity.NOTE))
+    if blocked:
+        message = f"tier `{group.tier}`: Azure NSGs cannot express ICMPv6, so {_told(blocked)} is blocked"
+        found.append(Finding("icmpv6-blocked", group.tier, message, severity=Severity.NOTE))
+    return found
+
+
+def _is_part_of_icmp(rule: Rule) -> bool:
+    return rule.service.protocol is Protocol.ICMP and rule.service.icmp_type is not None
+
+
+def _told(rules: Sequence[Rule]) -> str:
+    told = dict.fromkeys(f"{rule.service} ({rule.direction}, {rule.peer})" for rule in rules)
+    more = f" and {len(told) - 3} more" if len(told) > 3 else ""
+    return ", ".join([*told][:3]) + more
+
+
+def _unaccepted(losses: Sequence[Finding], options: Options) -> Iterator[Problem]:
+    """Yield a problem for each loss that the deployment does not accept by name."""
+    for loss in losses:
+        if (loss.code, loss.subject) not in options.accepted:
+            hint = (
+                f"accept it with `accept: [{{finding: {loss.code}, subject: {loss.subject}, reason: ...}}]`, "
+                "or leave the flow out"
+            )
+            yield _problem(loss.code, loss.subject, loss.message, hint)
+
+
+def _open_egress(group: Group) -> Iterator[Finding]:
+    if _opens_all(group.side(Direction.EGRESS)):
+        message = f"tier `{group.tier}`: egress is open, so Azure's default rules decide outbound"
+        yield Finding("egress-open", group.tier, message, severity=Severity.NOTE)
+
+
+def _group(
+    group: Group, name: str, identity: TierIdentity, last: LastRun | None
+) -> tuple[NetworkSecurityGroup, TierIdentity]:
+    """Return the group of a tier, and what its next run must not move."""
+    key = identity.key or group.tier
     rules: list[SecurityRule] = []
-    notes: list[str] = []
+    priorities: dict[Direction, dict[str, int]] = {}
+    covers: dict[Direction, tuple[Any, ...]] = {}
     bound = 0
     for direction in Direction:
         side = group.side(direction)
         if direction is Direction.EGRESS and _opens_all(side):
-            notes.append(f"tier `{group.tier}`: egress is open, so Azure's default rules decide outbound")
             continue
-        before = kept.get(direction, {})
-        covered = cover_side(side, [old.block for old in before.values()])
+        fresh = cover_side(side)
+        before = _blocks_before(key, direction, identity, last)
+        covered = cover_side(side, before) if before else fresh
         bound += covered.lower_bound
-        notes += _differences(group.tier, side)
-        blocks = [part for block in covered.blocks for part in _parts(block)]
-        rules += _numbered(direction, blocks, before)
+        blocks = _named(direction, covered.blocks)
+        had = last.priorities if last else {}
+        numbers = assign_priorities(
+            blocks,
+            identity.priorities.get(direction, {}),
+            {rule: number for (tier, way, rule), number in had.items() if (tier, way) == (key, direction)},
+        )
+        rules += sorted(
+            (_allow(rule, numbers[rule], direction, block) for rule, block in blocks.items()),
+            key=lambda rule: rule.priority,
+        )
         rules.append(_deny(direction))
-    name = f"nsg-{policy.name}-{group.tier}"
-    return NetworkSecurityGroup(group.tier, name, tuple(rules), bound, tuple(notes))
+        priorities[direction] = {
+            rule: number for rule, number in numbers.items() if number != derived_priority(rule)
+        }
+        if set(covered.blocks) != set(fresh.blocks):
+            covers[direction] = tuple(map(block_to_data, covered.blocks))
+    made = NetworkSecurityGroup(key, group.tier, name, tuple(rules), bound)
+    return made, replace(identity, priorities=priorities, covers=covers)
+
+
+def _blocks_before(
+    key: str, direction: Direction, identity: TierIdentity, last: LastRun | None
+) -> list[Block]:
+    """Return the rules that one direction of a group had: those of the last run, or those that are kept."""
+    if last is None:
+        return [block_of_data(data) for data in identity.covers.get(direction, ())]
+    named: dict[str, list[Rule]] = {}
+    for group in last.groups:
+        for rule in group.side(direction) if group.tier == key else ():
+            named.setdefault(rule.origin.address if rule.origin else "", []).append(rule)
+    return [block for rules in named.values() for block in blocks_of_rules(rules)]
+
+
+def _allow(name: str, priority: int, direction: Direction, block: Block) -> SecurityRule:
+    why = describe(block.causes, DESCRIPTION_LIMIT)
+    return SecurityRule(name, priority, direction, "Allow", block, why, block.causes)
 
 
 def _opens_all(rules: Sequence[Rule]) -> bool:
@@ -160,53 +263,31 @@ def _opens_all(rules: Sequence[Rule]) -> bool:
 
 def _deny(direction: Direction) -> SecurityRule:
     way = "inbound" if direction is Direction.INGRESS else "outbound"
-    block = Block("*", "tag", ("*",), ("*",))
+    block = Block("*", (ServiceTag("*"),), (EVERY_PORT,))
     why = "Everything else; without this, default rules let the virtual network through"
     return SecurityRule(f"deny-all-{way}", DENY_PRIORITY, direction, "Deny", block, why)
-
-
-def _differences(tier: str, rules: Sequence[Rule]) -> list[str]:
-    """Return what Azure cannot say of these rules, so that nothing differs in silence."""
-    told: dict[str, None] = {}
-    for rule in rules:
-        where = f"tier `{tier}`, {rule.direction}, {rule.peer}"
-        if rule.service.protocol is Protocol.ICMP and rule.service.icmp_type is not None:
-            told[f"{where}: Azure cannot tell {rule.service} from other ICMP, so all of it is allowed"] = None
-        elif rule.service.protocol is Protocol.ICMPV6:
-            told[f"{where}: Azure has no word for {rule.service}, so it is not allowed"] = None
-    return list(told)
 
 
 def _parts(block: Block) -> Iterator[Block]:
     """Yield a block in parts that name no more application security groups than one rule may."""
     size = _MAX_ASGS if block.kind == "asg" else len(block.peers)
     for start in range(0, len(block.peers), size):
-        yield Block(block.protocol, block.kind, block.peers[start : start + size], block.ports, block.causes)
+        yield replace(block, peers=block.peers[start : start + size])
 
 
-def _numbered(
-    direction: Direction, blocks: Sequence[Block], kept: Mapping[str, Kept]
-) -> Iterator[SecurityRule]:
-    """Yield the rules of blocks by priority: the one each had, or the lowest that is free.
-
-    A priority that a rule gives up in this very change is not given away yet, since Azure refuses two rules
-    of one priority even for the moment between two requests.
-    """
-    taken = {old.priority for old in kept.values()}
-    free = (number for number in _BAND if number not in taken)
-    rules = []
-    names: set[str] = set()
-    for block in blocks:
-        name = _rule_name(direction, block)
-        # Azure does not tell upper from lower case.
-        if name.lower() in names:
-            name = _with_digest(name, block)
-        names.add(name.lower())
-        # Nothing is left in the band only when the group has too many rules, which is told of all groups.
-        priority = kept[name].priority if name in kept else next(free, 0)
-        why = describe(block.causes, DESCRIPTION_LIMIT)
-        rules.append(SecurityRule(name, priority, direction, "Allow", block, why, block.causes))
-    yield from sorted(rules, key=lambda rule: rule.priority)
+def _named(direction: Direction, blocks: Iterable[Block]) -> dict[str, Block]:
+    """Return the blocks of one direction under the names of their rules."""
+    named: dict[str, Block] = {}
+    taken: set[str] = set()
+    for whole in blocks:
+        for block in _parts(whole):
+            name = _rule_name(direction, block)
+            # Azure does not tell upper from lower case.
+            if name.lower() in taken:
+                name = _with_digest(name, block)
+            taken.add(name.lower())
+            named[name] = block
+    return named
 
 
 def _rule_name(direction: Direction, block: Block) -> str:
@@ -217,7 +298,7 @@ def _rule_name(direction: Direction, block: Block) -> str:
     way = "from" if direction is Direction.INGRESS else "to"
     protocol = "any" if block.protocol == "*" else block.protocol.lower()
     # A tier and a service tag may have the same name.
-    peer = f"asg-{block.peers[0]}" if block.kind == "asg" else block.peers[0]
+    peer = f"asg-{block.peers[0]}" if block.kind == "asg" else str(block.peers[0])
     words = f"{protocol}-{block.ports[0].replace('*', 'all')}-{way}-{peer}"
     name = re.sub(r"[^A-Za-z0-9.-]", "_", words)
     is_whole = len(block.peers) == len(block.ports) == 1 and name == words.replace("/", "_").replace(":", "_")
@@ -227,7 +308,7 @@ def _rule_name(direction: Direction, block: Block) -> str:
 
 
 def _with_digest(name: str, block: Block) -> str:
-    content = (block.protocol, block.kind, block.peers, block.ports)
+    content = (block.protocol, block.kind, tuple(map(str, block.peers)), block.ports)
     return f"{name[:68]}-{sha256(repr(content).encode()).hexdigest()[:10]}"
 
 

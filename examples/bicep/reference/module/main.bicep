@@ -18,20 +18,6 @@ resource nsg_adc_client_ef8843 'Microsoft.Network/networkSecurityGroups@2025-05-
   properties: {
     securityRules: [
       {
-        name: 'tcp-443-from-0.0.0.0_0'
-        properties: {
-          description: 'Access of user devices to the gateway'
-          protocol: 'Tcp'
-          sourcePortRange: '*'
-          destinationPortRange: '443'
-          destinationAddressPrefix: '*'
-          sourceAddressPrefix: '0.0.0.0/0'
-          access: 'Allow'
-          priority: 1000
-          direction: 'Inbound'
-        }
-      }
-      {
         name: 'udp-443-from-0.0.0.0_0'
         properties: {
           description: 'Adaptive transport of user devices to the gateway'
@@ -41,21 +27,7 @@ resource nsg_adc_client_ef8843 'Microsoft.Network/networkSecurityGroups@2025-05-
           destinationAddressPrefix: '*'
           sourceAddressPrefix: '0.0.0.0/0'
           access: 'Allow'
-          priority: 1010
-          direction: 'Inbound'
-        }
-      }
-      {
-        name: 'tcp-443-from-___0'
-        properties: {
-          description: 'Access of user devices to the gateway'
-          protocol: 'Tcp'
-          sourcePortRange: '*'
-          destinationPortRange: '443'
-          destinationAddressPrefix: '*'
-          sourceAddressPrefix: '::/0'
-          access: 'Allow'
-          priority: 1020
+          priority: 1441
           direction: 'Inbound'
         }
       }
@@ -69,7 +41,7 @@ resource nsg_adc_client_ef8843 'Microsoft.Network/networkSecurityGroups@2025-05-
           destinationAddressPrefix: '*'
           sourceAddressPrefix: '::/0'
           access: 'Allow'
-          priority: 1030
+          priority: 1716
           direction: 'Inbound'
         }
       }
@@ -83,7 +55,35 @@ resource nsg_adc_client_ef8843 'Microsoft.Network/networkSecurityGroups@2025-05-
           destinationAddressPrefix: '*'
           sourceAddressPrefix: 'AzureLoadBalancer'
           access: 'Allow'
-          priority: 1040
+          priority: 2897
+          direction: 'Inbound'
+        }
+      }
+      {
+        name: 'tcp-443-from-___0'
+        properties: {
+          description: 'Access of user devices to the gateway'
+          protocol: 'Tcp'
+          sourcePortRange: '*'
+          destinationPortRange: '443'
+          destinationAddressPrefix: '*'
+          sourceAddressPrefix: '::/0'
+          access: 'Allow'
+          priority: 3559
+          direction: 'Inbound'
+        }
+      }
+      {
+        name: 'tcp-443-from-0.0.0.0_0'
+        properties: {
+          description: 'Access of user devices to the gateway'
+          protocol: 'Tcp'
+          sourcePortRange: '*'
+          destinationPortRange: '443'
+          destinationAddressPrefix: '*'
+          sourceAddressPrefix: '0.0.0.0/0'
+          access: 'Allow'
+          priority: 3656
           direction: 'Inbound'
         }
       }
@@ -126,6 +126,20 @@ resource nsg_adc_management_dd946c 'Microsoft.Network/networkSecurityGroups@2025
   properties: {
     securityRules: [
       {
+        name: 'udp-3003-from-10.20.0.0_28'
+        properties: {
+          description: 'Heartbeats between the two nodes of an ADC high availability pair'
+          protocol: 'Udp'
+          sourcePortRange: '*'
+          destinationPortRange: '3003'
+          destinationAddressPrefix: '*'
+          sourceAddressPrefix: '10.20.0.0/28'
+          access: 'Allow'
+          priority: 1008
+          direction: 'Inbound'
+        }
+      }
+      {
         name: 'tcp-22-from-10.20.0.0_28-fc998c0f65'
         properties: {
           description: 'File synchronization over SSH within an ADC high availability pair; Encrypted configuration synchronization of an ADC high availability pair'
@@ -138,7 +152,7 @@ resource nsg_adc_management_dd946c 'Microsoft.Network/networkSecurityGroups@2025
           destinationAddressPrefix: '*'
           sourceAddressPrefix: '10.20.0.0/28'
           access: 'Allow'
-          priority: 1000
+          priority: 1243
           direction: 'Inbound'
         }
       }
@@ -155,21 +169,7 @@ resource nsg_adc_management_dd946c 'Microsoft.Network/networkSecurityGroups@2025
           destinationAddressPrefix: '*'
           sourceAddressPrefix: '10.99.7.0/25'
           access: 'Allow'
-          priority: 1010
-          direction: 'Inbound'
-        }
-      }
-      {
-        name: 'udp-3003-from-10.20.0.0_28'
-        properties: {
-          description: 'Heartbeats between the two nodes of an ADC high availability pair'
-          protocol: 'Udp'
-          sourcePortRange: '*'
-          destinationPortRange: '3003'
-          destinationAddressPrefix: '*'
-          sourceAddressPrefix: '10.20.0.0/28'
-          access: 'Allow'
-          priority: 1020
+          priority: 2892
           direction: 'Inbound'
         }
       }
@@ -188,6 +188,20 @@ resource nsg_adc_management_dd946c 'Microsoft.Network/networkSecurityGroups@2025
         }
       }
       {
+        name: 'udp-53-to-10.98.0.10_31'
+        properties: {
+          description: 'Name resolution by the ADC'
+          protocol: 'Udp'
+          sourcePortRange: '*'
+          destinationPortRange: '53'
+          sourceAddressPrefix: '*'
+          destinationAddressPrefix: '10.98.0.10/31'
+          access: 'Allow'
+          priority: 1582
+          direction: 'Outbound'
+        }
+      }
+      {
         name: 'tcp-22-to-10.20.0.0_28-fc998c0f65'
         properties: {
           description: 'File synchronization over SSH within an ADC high availability pair; Encrypted configuration synchronization of an ADC high availability pair'
@@ -200,7 +214,7 @@ resource nsg_adc_management_dd946c 'Microsoft.Network/networkSecurityGroups@2025
           sourceAddressPrefix: '*'
           destinationAddressPrefix: '10.20.0.0/28'
           access: 'Allow'
-          priority: 1000
+          priority: 2795
           direction: 'Outbound'
         }
       }
@@ -217,7 +231,7 @@ resource nsg_adc_management_dd946c 'Microsoft.Network/networkSecurityGroups@2025
           sourceAddressPrefix: '*'
           destinationAddressPrefix: '10.98.0.10/31'
           access: 'Allow'
-          priority: 1010
+          priority: 3035
           direction: 'Outbound'
         }
       }
@@ -231,21 +245,7 @@ resource nsg_adc_management_dd946c 'Microsoft.Network/networkSecurityGroups@2025
           sourceAddressPrefix: '*'
           destinationAddressPrefix: '10.20.0.0/28'
           access: 'Allow'
-          priority: 1020
-          direction: 'Outbound'
-        }
-      }
-      {
-        name: 'udp-53-to-10.98.0.10_31'
-        properties: {
-          description: 'Name resolution by the ADC'
-          protocol: 'Udp'
-          sourcePortRange: '*'
-          destinationPortRange: '53'
-          sourceAddressPrefix: '*'
-          destinationAddressPrefix: '10.98.0.10/31'
-          access: 'Allow'
-          priority: 1030
+          priority: 3906
           direction: 'Outbound'
         }
       }
@@ -288,20 +288,6 @@ resource nsg_adc_server_f8e6c0 'Microsoft.Network/networkSecurityGroups@2025-05-
         }
       }
       {
-        name: 'tcp-443-to-10.20.1.0_28'
-        properties: {
-          description: 'Access of the gateway to StoreFront'
-          protocol: 'Tcp'
-          sourcePortRange: '*'
-          destinationPortRange: '443'
-          sourceAddressPrefix: '*'
-          destinationAddressPrefix: '10.20.1.0/28'
-          access: 'Allow'
-          priority: 1000
-          direction: 'Outbound'
-        }
-      }
-      {
         name: 'tcp-8080-to-10.20.2.0_27'
         properties: {
           description: 'Redeeming of session tickets at the STA'
@@ -311,7 +297,38 @@ resource nsg_adc_server_f8e6c0 'Microsoft.Network/networkSecurityGroups@2025-05-
           sourceAddressPrefix: '*'
           destinationAddressPrefix: '10.20.2.0/27'
           access: 'Allow'
-          priority: 1010
+          priority: 1307
+          direction: 'Outbound'
+        }
+      }
+      {
+        name: 'udp-1494-to-10.20.64.0_19-c1a049c1dc'
+        properties: {
+          description: 'HDX sessions proxied by the gateway (ICA); HDX sessions proxied by the gateway with session reliability'
+          protocol: 'Udp'
+          sourcePortRange: '*'
+          destinationPortRanges: [
+            '1494'
+            '2598'
+          ]
+          sourceAddressPrefix: '*'
+          destinationAddressPrefix: '10.20.64.0/19'
+          access: 'Allow'
+          priority: 1418
+          direction: 'Outbound'
+        }
+      }
+      {
+        name: 'udp-53-to-10.98.0.10_31'
+        properties: {
+          description: 'Name resolution by the ADC'
+          protocol: 'Udp'
+          sourcePortRange: '*'
+          destinationPortRange: '53'
+          sourceAddressPrefix: '*'
+          destinationAddressPrefix: '10.98.0.10/31'
+          access: 'Allow'
+          priority: 1582
           direction: 'Outbound'
         }
       }
@@ -329,7 +346,7 @@ resource nsg_adc_server_f8e6c0 'Microsoft.Network/networkSecurityGroups@2025-05-
           sourceAddressPrefix: '*'
           destinationAddressPrefix: '10.20.64.0/19'
           access: 'Allow'
-          priority: 1020
+          priority: 2967
           direction: 'Outbound'
         }
       }
@@ -346,38 +363,21 @@ resource nsg_adc_server_f8e6c0 'Microsoft.Network/networkSecurityGroups@2025-05-
           sourceAddressPrefix: '*'
           destinationAddressPrefix: '10.98.0.10/31'
           access: 'Allow'
-          priority: 1030
+          priority: 3035
           direction: 'Outbound'
         }
       }
       {
-        name: 'udp-1494-to-10.20.64.0_19-c1a049c1dc'
+        name: 'tcp-443-to-10.20.1.0_28'
         properties: {
-          description: 'HDX sessions proxied by the gateway (ICA); HDX sessions proxied by the gateway with session reliability'
-          protocol: 'Udp'
+          description: 'Access of the gateway to StoreFront'
+          protocol: 'Tcp'
           sourcePortRange: '*'
-          destinationPortRanges: [
-            '1494'
-            '2598'
-          ]
+          destinationPortRange: '443'
           sourceAddressPrefix: '*'
-          destinationAddressPrefix: '10.20.64.0/19'
+          destinationAddressPrefix: '10.20.1.0/28'
           access: 'Allow'
-          priority: 1040
-          direction: 'Outbound'
-        }
-      }
-      {
-        name: 'udp-53-to-10.98.0.10_31'
-        properties: {
-          description: 'Name resolution by the ADC'
-          protocol: 'Udp'
-          sourcePortRange: '*'
-          destinationPortRange: '53'
-          sourceAddressPrefix: '*'
-          destinationAddressPrefix: '10.98.0.10/31'
-          access: 'Allow'
-          priority: 1050
+          priority: 3325
           direction: 'Outbound'
         }
       }
@@ -406,23 +406,6 @@ resource nsg_ddc 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
   properties: {
     securityRules: [
       {
-        name: 'tcp-8080-from-10.20.0.32_28-0a76c3aae5'
-        properties: {
-          description: 'Redeeming of session tickets at the STA; Requests of StoreFront to controllers for apps and desktops'
-          protocol: 'Tcp'
-          sourcePortRange: '*'
-          destinationPortRange: '8080'
-          destinationAddressPrefix: '*'
-          sourceAddressPrefixes: [
-            '10.20.0.32/28'
-            '10.20.1.0/28'
-          ]
-          access: 'Allow'
-          priority: 1000
-          direction: 'Inbound'
-        }
-      }
-      {
         name: 'tcp-80-from-10.20.2.0_27-755a372ff5'
         properties: {
           description: 'Communication among controllers; Local Host Cache among controllers; Orchestration service among controllers; and 1 more'
@@ -437,25 +420,7 @@ resource nsg_ddc 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
           destinationAddressPrefix: '*'
           sourceAddressPrefix: '10.20.2.0/27'
           access: 'Allow'
-          priority: 1010
-          direction: 'Inbound'
-        }
-      }
-      {
-        name: 'tcp-80-from-10.20.2.0_27-bd6b58e7ce'
-        properties: {
-          description: 'Wizards of the Provisioning console that create catalogs; Communication among controllers; and 1 more'
-          protocol: 'Tcp'
-          sourcePortRange: '*'
-          destinationPortRange: '80'
-          destinationAddressPrefix: '*'
-          sourceAddressPrefixes: [
-            '10.20.2.0/27'
-            '10.20.64.0/19'
-            '10.99.7.0/25'
-          ]
-          access: 'Allow'
-          priority: 1020
+          priority: 1011
           direction: 'Inbound'
         }
       }
@@ -473,7 +438,42 @@ resource nsg_ddc 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
           destinationAddressPrefix: '*'
           sourceAddressPrefix: '10.99.7.0/25'
           access: 'Allow'
-          priority: 1030
+          priority: 2319
+          direction: 'Inbound'
+        }
+      }
+      {
+        name: 'tcp-8080-from-10.20.0.32_28-0a76c3aae5'
+        properties: {
+          description: 'Redeeming of session tickets at the STA; Requests of StoreFront to controllers for apps and desktops'
+          protocol: 'Tcp'
+          sourcePortRange: '*'
+          destinationPortRange: '8080'
+          destinationAddressPrefix: '*'
+          sourceAddressPrefixes: [
+            '10.20.0.32/28'
+            '10.20.1.0/28'
+          ]
+          access: 'Allow'
+          priority: 3448
+          direction: 'Inbound'
+        }
+      }
+      {
+        name: 'tcp-80-from-10.20.2.0_27-bd6b58e7ce'
+        properties: {
+          description: 'Wizards of the Provisioning console that create catalogs; Communication among controllers; and 1 more'
+          protocol: 'Tcp'
+          sourcePortRange: '*'
+          destinationPortRange: '80'
+          destinationAddressPrefix: '*'
+          sourceAddressPrefixes: [
+            '10.20.2.0/27'
+            '10.20.64.0/19'
+            '10.99.7.0/25'
+          ]
+          access: 'Allow'
+          priority: 3929
           direction: 'Inbound'
         }
       }
@@ -492,21 +492,34 @@ resource nsg_ddc 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
         }
       }
       {
-        name: 'tcp-80-to-10.20.2.0_27-755a372ff5'
+        name: 'tcp-7279-to-10.20.4.8_29-6985492f17'
         properties: {
-          description: 'Communication among controllers; Local Host Cache among controllers; Orchestration service among controllers; and 1 more'
+          description: 'Check-out and return of licences at the vendor daemon; First contact of components that ask for licences; and 1 more'
           protocol: 'Tcp'
           sourcePortRange: '*'
           destinationPortRanges: [
-            '80'
-            '89'
-            '443'
-            '9095'
+            '7279'
+            '8083'
+            '27000'
           ]
           sourceAddressPrefix: '*'
-          destinationAddressPrefix: '10.20.2.0/27'
+          destinationAddressPrefix: '10.20.4.8/29'
           access: 'Allow'
-          priority: 1000
+          priority: 1087
+          direction: 'Outbound'
+        }
+      }
+      {
+        name: 'tcp-1433-to-10.20.4.0_29'
+        properties: {
+          description: 'Access of controllers to the site databases'
+          protocol: 'Tcp'
+          sourcePortRange: '*'
+          destinationPortRange: '1433'
+          sourceAddressPrefix: '*'
+          destinationAddressPrefix: '10.20.4.0/29'
+          access: 'Allow'
+          priority: 1743
           direction: 'Outbound'
         }
       }
@@ -526,39 +539,26 @@ resource nsg_ddc 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
             '10.20.64.0/19'
           ]
           access: 'Allow'
-          priority: 1010
+          priority: 3056
           direction: 'Outbound'
         }
       }
       {
-        name: 'tcp-1433-to-10.20.4.0_29'
+        name: 'tcp-80-to-10.20.2.0_27-755a372ff5'
         properties: {
-          description: 'Access of controllers to the site databases'
-          protocol: 'Tcp'
-          sourcePortRange: '*'
-          destinationPortRange: '1433'
-          sourceAddressPrefix: '*'
-          destinationAddressPrefix: '10.20.4.0/29'
-          access: 'Allow'
-          priority: 1020
-          direction: 'Outbound'
-        }
-      }
-      {
-        name: 'tcp-7279-to-10.20.4.8_29-6985492f17'
-        properties: {
-          description: 'Check-out and return of licences at the vendor daemon; First contact of components that ask for licences; and 1 more'
+          description: 'Communication among controllers; Local Host Cache among controllers; Orchestration service among controllers; and 1 more'
           protocol: 'Tcp'
           sourcePortRange: '*'
           destinationPortRanges: [
-            '7279'
-            '8083'
-            '27000'
+            '80'
+            '89'
+            '443'
+            '9095'
           ]
           sourceAddressPrefix: '*'
-          destinationAddressPrefix: '10.20.4.8/29'
+          destinationAddressPrefix: '10.20.2.0/27'
           access: 'Allow'
-          priority: 1030
+          priority: 3752
           direction: 'Outbound'
         }
       }
@@ -602,7 +602,7 @@ resource nsg_license_server_479733 'Microsoft.Network/networkSecurityGroups@2025
             '10.20.3.0/28'
           ]
           access: 'Allow'
-          priority: 1000
+          priority: 1362
           direction: 'Inbound'
         }
       }
@@ -619,7 +619,7 @@ resource nsg_license_server_479733 'Microsoft.Network/networkSecurityGroups@2025
             '10.99.7.0/25'
           ]
           access: 'Allow'
-          priority: 1010
+          priority: 2484
           direction: 'Inbound'
         }
       }
@@ -637,7 +637,7 @@ resource nsg_license_server_479733 'Microsoft.Network/networkSecurityGroups@2025
           destinationAddressPrefix: '*'
           sourceAddressPrefix: '10.99.7.0/25'
           access: 'Allow'
-          priority: 1020
+          priority: 2615
           direction: 'Inbound'
         }
       }
@@ -680,6 +680,20 @@ resource nsg_pvs 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
   properties: {
     securityRules: [
       {
+        name: 'udp-6890-6909-from-10.20.3.0_28'
+        properties: {
+          description: 'Communication among Provisioning servers'
+          protocol: 'Udp'
+          sourcePortRange: '*'
+          destinationPortRange: '6890-6909'
+          destinationAddressPrefix: '*'
+          sourceAddressPrefix: '10.20.3.0/28'
+          access: 'Allow'
+          priority: 1802
+          direction: 'Inbound'
+        }
+      }
+      {
         name: 'tcp-5985-5986-from-10.99.7.0_25-8f04054bdd'
         properties: {
           description: 'Provisioning console and scripts to the SOAP service; Windows servers are patched over WinRM from the administration subnet'
@@ -692,21 +706,7 @@ resource nsg_pvs 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
           destinationAddressPrefix: '*'
           sourceAddressPrefix: '10.99.7.0/25'
           access: 'Allow'
-          priority: 1000
-          direction: 'Inbound'
-        }
-      }
-      {
-        name: 'udp-6890-6909-from-10.20.3.0_28'
-        properties: {
-          description: 'Communication among Provisioning servers'
-          protocol: 'Udp'
-          sourcePortRange: '*'
-          destinationPortRange: '6890-6909'
-          destinationAddressPrefix: '*'
-          sourceAddressPrefix: '10.20.3.0/28'
-          access: 'Allow'
-          priority: 1010
+          priority: 2909
           direction: 'Inbound'
         }
       }
@@ -720,7 +720,7 @@ resource nsg_pvs 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
           destinationAddressPrefix: '*'
           sourceAddressPrefix: '10.20.64.0/19'
           access: 'Allow'
-          priority: 1020
+          priority: 3960
           direction: 'Inbound'
         }
       }
@@ -739,20 +739,6 @@ resource nsg_pvs 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
         }
       }
       {
-        name: 'tcp-1433-to-10.20.4.0_29'
-        properties: {
-          description: 'Access of Provisioning servers to their database'
-          protocol: 'Tcp'
-          sourcePortRange: '*'
-          destinationPortRange: '1433'
-          sourceAddressPrefix: '*'
-          destinationAddressPrefix: '10.20.4.0/29'
-          access: 'Allow'
-          priority: 1000
-          direction: 'Outbound'
-        }
-      }
-      {
         name: 'tcp-7279-to-10.20.4.8_29-902a8017cd'
         properties: {
           description: 'Check-out and return of licences at the vendor daemon; First contact of components that ask for licences'
@@ -765,7 +751,21 @@ resource nsg_pvs 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
           sourceAddressPrefix: '*'
           destinationAddressPrefix: '10.20.4.8/29'
           access: 'Allow'
-          priority: 1010
+          priority: 1406
+          direction: 'Outbound'
+        }
+      }
+      {
+        name: 'tcp-1433-to-10.20.4.0_29'
+        properties: {
+          description: 'Access of Provisioning servers to their database'
+          protocol: 'Tcp'
+          sourcePortRange: '*'
+          destinationPortRange: '1433'
+          sourceAddressPrefix: '*'
+          destinationAddressPrefix: '10.20.4.0/29'
+          access: 'Allow'
+          priority: 1743
           direction: 'Outbound'
         }
       }
@@ -779,7 +779,7 @@ resource nsg_pvs 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
           sourceAddressPrefix: '*'
           destinationAddressPrefix: '10.98.0.10/31'
           access: 'Allow'
-          priority: 1020
+          priority: 1888
           direction: 'Outbound'
         }
       }
@@ -793,7 +793,7 @@ resource nsg_pvs 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
           sourceAddressPrefix: '*'
           destinationAddressPrefix: '10.20.3.0/28'
           access: 'Allow'
-          priority: 1030
+          priority: 3222
           direction: 'Outbound'
         }
       }
@@ -834,7 +834,7 @@ resource nsg_sql 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
             '10.20.3.0/28'
           ]
           access: 'Allow'
-          priority: 1000
+          priority: 1108
           direction: 'Inbound'
         }
       }
@@ -877,20 +877,6 @@ resource nsg_storefront 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
   properties: {
     securityRules: [
       {
-        name: 'tcp-443-from-10.20.0.32_28'
-        properties: {
-          description: 'Access of the gateway to StoreFront'
-          protocol: 'Tcp'
-          sourcePortRange: '*'
-          destinationPortRange: '443'
-          destinationAddressPrefix: '*'
-          sourceAddressPrefix: '10.20.0.32/28'
-          access: 'Allow'
-          priority: 1000
-          direction: 'Inbound'
-        }
-      }
-      {
         name: 'tcp-8090-from-10.20.1.0_28'
         properties: {
           description: 'Replication within a StoreFront server group on a pinned port'
@@ -900,7 +886,7 @@ resource nsg_storefront 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
           destinationAddressPrefix: '*'
           sourceAddressPrefix: '10.20.1.0/28'
           access: 'Allow'
-          priority: 1010
+          priority: 2994
           direction: 'Inbound'
         }
       }
@@ -914,7 +900,21 @@ resource nsg_storefront 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
           destinationAddressPrefix: '*'
           sourceAddressPrefix: '10.99.7.0/25'
           access: 'Allow'
-          priority: 1020
+          priority: 3477
+          direction: 'Inbound'
+        }
+      }
+      {
+        name: 'tcp-443-from-10.20.0.32_28'
+        properties: {
+          description: 'Access of the gateway to StoreFront'
+          protocol: 'Tcp'
+          sourcePortRange: '*'
+          destinationPortRange: '443'
+          destinationAddressPrefix: '*'
+          sourceAddressPrefix: '10.20.0.32/28'
+          access: 'Allow'
+          priority: 3586
           direction: 'Inbound'
         }
       }
@@ -933,20 +933,6 @@ resource nsg_storefront 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
         }
       }
       {
-        name: 'tcp-8090-to-10.20.1.0_28'
-        properties: {
-          description: 'Replication within a StoreFront server group on a pinned port'
-          protocol: 'Tcp'
-          sourcePortRange: '*'
-          destinationPortRange: '8090'
-          sourceAddressPrefix: '*'
-          destinationAddressPrefix: '10.20.1.0/28'
-          access: 'Allow'
-          priority: 1000
-          direction: 'Outbound'
-        }
-      }
-      {
         name: 'tcp-8080-to-10.20.2.0_27'
         properties: {
           description: 'Requests of StoreFront to controllers for apps and desktops'
@@ -956,7 +942,7 @@ resource nsg_storefront 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
           sourceAddressPrefix: '*'
           destinationAddressPrefix: '10.20.2.0/27'
           access: 'Allow'
-          priority: 1010
+          priority: 1307
           direction: 'Outbound'
         }
       }
@@ -973,7 +959,7 @@ resource nsg_storefront 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
           sourceAddressPrefix: '*'
           destinationAddressPrefix: '10.98.0.10/31'
           access: 'Allow'
-          priority: 1020
+          priority: 2044
           direction: 'Outbound'
         }
       }
@@ -990,7 +976,21 @@ resource nsg_storefront 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
           sourceAddressPrefix: '*'
           destinationAddressPrefix: '10.98.0.10/31'
           access: 'Allow'
-          priority: 1030
+          priority: 3196
+          direction: 'Outbound'
+        }
+      }
+      {
+        name: 'tcp-8090-to-10.20.1.0_28'
+        properties: {
+          description: 'Replication within a StoreFront server group on a pinned port'
+          protocol: 'Tcp'
+          sourcePortRange: '*'
+          destinationPortRange: '8090'
+          sourceAddressPrefix: '*'
+          destinationAddressPrefix: '10.20.1.0/28'
+          access: 'Allow'
+          priority: 3338
           direction: 'Outbound'
         }
       }
@@ -1019,20 +1019,19 @@ resource nsg_vda 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
   properties: {
     securityRules: [
       {
-        name: 'tcp-1494-from-10.20.0.32_28-9d79e00098'
+        name: 'udp-1494-from-10.20.0.32_28-a6c2566089'
         properties: {
-          description: 'HDX sessions of the HTML5 client proxied by the gateway; HDX sessions proxied by the gateway (ICA); and 1 more'
-          protocol: 'Tcp'
+          description: 'HDX sessions proxied by the gateway (ICA); HDX sessions proxied by the gateway with session reliability'
+          protocol: 'Udp'
           sourcePortRange: '*'
           destinationPortRanges: [
             '1494'
             '2598'
-            '8008'
           ]
           destinationAddressPrefix: '*'
           sourceAddressPrefix: '10.20.0.32/28'
           access: 'Allow'
-          priority: 1000
+          priority: 1987
           direction: 'Inbound'
         }
       }
@@ -1049,24 +1048,25 @@ resource nsg_vda 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
           destinationAddressPrefix: '*'
           sourceAddressPrefix: '10.20.2.0/27'
           access: 'Allow'
-          priority: 1010
+          priority: 2876
           direction: 'Inbound'
         }
       }
       {
-        name: 'udp-1494-from-10.20.0.32_28-a6c2566089'
+        name: 'tcp-1494-from-10.20.0.32_28-9d79e00098'
         properties: {
-          description: 'HDX sessions proxied by the gateway (ICA); HDX sessions proxied by the gateway with session reliability'
-          protocol: 'Udp'
+          description: 'HDX sessions of the HTML5 client proxied by the gateway; HDX sessions proxied by the gateway (ICA); and 1 more'
+          protocol: 'Tcp'
           sourcePortRange: '*'
           destinationPortRanges: [
             '1494'
             '2598'
+            '8008'
           ]
           destinationAddressPrefix: '*'
           sourceAddressPrefix: '10.20.0.32/28'
           access: 'Allow'
-          priority: 1020
+          priority: 3992
           direction: 'Inbound'
         }
       }
@@ -1085,20 +1085,6 @@ resource nsg_vda 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
         }
       }
       {
-        name: 'tcp-80-to-10.20.2.0_27'
-        properties: {
-          description: 'Registration and status reports of session hosts to controllers'
-          protocol: 'Tcp'
-          sourcePortRange: '*'
-          destinationPortRange: '80'
-          sourceAddressPrefix: '*'
-          destinationAddressPrefix: '10.20.2.0/27'
-          access: 'Allow'
-          priority: 1000
-          direction: 'Outbound'
-        }
-      }
-      {
         name: 'udp-6910-6930-to-10.20.3.0_28'
         properties: {
           description: 'Logon of target devices at a Provisioning server; Streaming of virtual disks to target devices'
@@ -1108,7 +1094,21 @@ resource nsg_vda 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
           sourceAddressPrefix: '*'
           destinationAddressPrefix: '10.20.3.0/28'
           access: 'Allow'
-          priority: 1010
+          priority: 1060
+          direction: 'Outbound'
+        }
+      }
+      {
+        name: 'tcp-80-to-10.20.2.0_27'
+        properties: {
+          description: 'Registration and status reports of session hosts to controllers'
+          protocol: 'Tcp'
+          sourcePortRange: '*'
+          destinationPortRange: '80'
+          sourceAddressPrefix: '*'
+          destinationAddressPrefix: '10.20.2.0/27'
+          access: 'Allow'
+          priority: 3646
           direction: 'Outbound'
         }
       }

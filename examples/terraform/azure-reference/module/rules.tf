@@ -34,18 +34,6 @@ locals {
   }
 
   rules = {
-    "adc-client/ingress/tcp-443-from-0.0.0.0_0" = {
-      group                      = "adc-client"
-      name                       = "tcp-443-from-0.0.0.0_0"
-      description                = "Access of user devices to the gateway"
-      protocol                   = "Tcp"
-      destination_port_range     = "443"
-      destination_address_prefix = "*"
-      source_address_prefix      = "0.0.0.0/0"
-      access                     = "Allow"
-      priority                   = 1000
-      direction                  = "Inbound"
-    }
     "adc-client/ingress/udp-443-from-0.0.0.0_0" = {
       group                      = "adc-client"
       name                       = "udp-443-from-0.0.0.0_0"
@@ -55,19 +43,7 @@ locals {
       destination_address_prefix = "*"
       source_address_prefix      = "0.0.0.0/0"
       access                     = "Allow"
-      priority                   = 1010
-      direction                  = "Inbound"
-    }
-    "adc-client/ingress/tcp-443-from-___0" = {
-      group                      = "adc-client"
-      name                       = "tcp-443-from-___0"
-      description                = "Access of user devices to the gateway"
-      protocol                   = "Tcp"
-      destination_port_range     = "443"
-      destination_address_prefix = "*"
-      source_address_prefix      = "::/0"
-      access                     = "Allow"
-      priority                   = 1020
+      priority                   = 1441
       direction                  = "Inbound"
     }
     "adc-client/ingress/udp-443-from-___0" = {
@@ -79,7 +55,7 @@ locals {
       destination_address_prefix = "*"
       source_address_prefix      = "::/0"
       access                     = "Allow"
-      priority                   = 1030
+      priority                   = 1716
       direction                  = "Inbound"
     }
     "adc-client/ingress/tcp-9000-from-AzureLoadBalancer" = {
@@ -91,7 +67,31 @@ locals {
       destination_address_prefix = "*"
       source_address_prefix      = "AzureLoadBalancer"
       access                     = "Allow"
-      priority                   = 1040
+      priority                   = 2897
+      direction                  = "Inbound"
+    }
+    "adc-client/ingress/tcp-443-from-___0" = {
+      group                      = "adc-client"
+      name                       = "tcp-443-from-___0"
+      description                = "Access of user devices to the gateway"
+      protocol                   = "Tcp"
+      destination_port_range     = "443"
+      destination_address_prefix = "*"
+      source_address_prefix      = "::/0"
+      access                     = "Allow"
+      priority                   = 3559
+      direction                  = "Inbound"
+    }
+    "adc-client/ingress/tcp-443-from-0.0.0.0_0" = {
+      group                      = "adc-client"
+      name                       = "tcp-443-from-0.0.0.0_0"
+      description                = "Access of user devices to the gateway"
+      protocol                   = "Tcp"
+      destination_port_range     = "443"
+      destination_address_prefix = "*"
+      source_address_prefix      = "0.0.0.0/0"
+      access                     = "Allow"
+      priority                   = 3656
       direction                  = "Inbound"
     }
     "adc-client/ingress/deny-all-inbound" = {
@@ -118,6 +118,18 @@ locals {
       priority                   = 4096
       direction                  = "Outbound"
     }
+    "adc-management/ingress/udp-3003-from-10.20.0.0_28" = {
+      group                      = "adc-management"
+      name                       = "udp-3003-from-10.20.0.0_28"
+      description                = "Heartbeats between the two nodes of an ADC high availability pair"
+      protocol                   = "Udp"
+      destination_port_range     = "3003"
+      destination_address_prefix = "*"
+      source_address_prefix      = "10.20.0.0/28"
+      access                     = "Allow"
+      priority                   = 1008
+      direction                  = "Inbound"
+    }
     "adc-management/ingress/tcp-22-from-10.20.0.0_28-fc998c0f65" = {
       group                      = "adc-management"
       name                       = "tcp-22-from-10.20.0.0_28-fc998c0f65"
@@ -127,7 +139,7 @@ locals {
       destination_address_prefix = "*"
       source_address_prefix      = "10.20.0.0/28"
       access                     = "Allow"
-      priority                   = 1000
+      priority                   = 1243
       direction                  = "Inbound"
     }
     "adc-management/ingress/tcp-22-from-10.99.7.0_25-9d52a10142" = {
@@ -139,19 +151,7 @@ locals {
       destination_address_prefix = "*"
       source_address_prefix      = "10.99.7.0/25"
       access                     = "Allow"
-      priority                   = 1010
-      direction                  = "Inbound"
-    }
-    "adc-management/ingress/udp-3003-from-10.20.0.0_28" = {
-      group                      = "adc-management"
-      name                       = "udp-3003-from-10.20.0.0_28"
-      description                = "Heartbeats between the two nodes of an ADC high availability pair"
-      protocol                   = "Udp"
-      destination_port_range     = "3003"
-      destination_address_prefix = "*"
-      source_address_prefix      = "10.20.0.0/28"
-      access                     = "Allow"
-      priority                   = 1020
+      priority                   = 2892
       direction                  = "Inbound"
     }
     "adc-management/ingress/deny-all-inbound" = {
@@ -166,6 +166,18 @@ locals {
       priority                   = 4096
       direction                  = "Inbound"
     }
+    "adc-management/egress/udp-53-to-10.98.0.10_31" = {
+      group                      = "adc-management"
+      name                       = "udp-53-to-10.98.0.10_31"
+      description                = "Name resolution by the ADC"
+      protocol                   = "Udp"
+      destination_port_range     = "53"
+      source_address_prefix      = "*"
+      destination_address_prefix = "10.98.0.10/31"
+      access                     = "Allow"
+      priority                   = 1582
+      direction                  = "Outbound"
+    }
     "adc-management/egress/tcp-22-to-10.20.0.0_28-fc998c0f65" = {
       group                      = "adc-management"
       name                       = "tcp-22-to-10.20.0.0_28-fc998c0f65"
@@ -175,7 +187,7 @@ locals {
       source_address_prefix      = "*"
       destination_address_prefix = "10.20.0.0/28"
       access                     = "Allow"
-      priority                   = 1000
+      priority                   = 2795
       direction                  = "Outbound"
     }
     "adc-management/egress/tcp-53-to-10.98.0.10_31-0e121b3ef1" = {
@@ -187,7 +199,7 @@ locals {
       source_address_prefix      = "*"
       destination_address_prefix = "10.98.0.10/31"
       access                     = "Allow"
-      priority                   = 1010
+      priority                   = 3035
       direction                  = "Outbound"
     }
     "adc-management/egress/udp-3003-to-10.20.0.0_28" = {
@@ -199,19 +211,7 @@ locals {
       source_address_prefix      = "*"
       destination_address_prefix = "10.20.0.0/28"
       access                     = "Allow"
-      priority                   = 1020
-      direction                  = "Outbound"
-    }
-    "adc-management/egress/udp-53-to-10.98.0.10_31" = {
-      group                      = "adc-management"
-      name                       = "udp-53-to-10.98.0.10_31"
-      description                = "Name resolution by the ADC"
-      protocol                   = "Udp"
-      destination_port_range     = "53"
-      source_address_prefix      = "*"
-      destination_address_prefix = "10.98.0.10/31"
-      access                     = "Allow"
-      priority                   = 1030
+      priority                   = 3906
       direction                  = "Outbound"
     }
     "adc-management/egress/deny-all-outbound" = {
@@ -238,18 +238,6 @@ locals {
       priority                   = 4096
       direction                  = "Inbound"
     }
-    "adc-server/egress/tcp-443-to-10.20.1.0_28" = {
-      group                      = "adc-server"
-      name                       = "tcp-443-to-10.20.1.0_28"
-      description                = "Access of the gateway to StoreFront"
-      protocol                   = "Tcp"
-      destination_port_range     = "443"
-      source_address_prefix      = "*"
-      destination_address_prefix = "10.20.1.0/28"
-      access                     = "Allow"
-      priority                   = 1000
-      direction                  = "Outbound"
-    }
     "adc-server/egress/tcp-8080-to-10.20.2.0_27" = {
       group                      = "adc-server"
       name                       = "tcp-8080-to-10.20.2.0_27"
@@ -259,31 +247,7 @@ locals {
       source_address_prefix      = "*"
       destination_address_prefix = "10.20.2.0/27"
       access                     = "Allow"
-      priority                   = 1010
-      direction                  = "Outbound"
-    }
-    "adc-server/egress/tcp-1494-to-10.20.64.0_19-783b4cd905" = {
-      group                      = "adc-server"
-      name                       = "tcp-1494-to-10.20.64.0_19-783b4cd905"
-      description                = "HDX sessions of the HTML5 client proxied by the gateway; HDX sessions proxied by the gateway (ICA); and 1 more"
-      protocol                   = "Tcp"
-      destination_port_ranges    = ["1494", "2598", "8008"]
-      source_address_prefix      = "*"
-      destination_address_prefix = "10.20.64.0/19"
-      access                     = "Allow"
-      priority                   = 1020
-      direction                  = "Outbound"
-    }
-    "adc-server/egress/tcp-53-to-10.98.0.10_31-0e121b3ef1" = {
-      group                      = "adc-server"
-      name                       = "tcp-53-to-10.98.0.10_31-0e121b3ef1"
-      description                = "Name resolution by the ADC; Authentication over LDAP with TLS from the SNIP"
-      protocol                   = "Tcp"
-      destination_port_ranges    = ["53", "636"]
-      source_address_prefix      = "*"
-      destination_address_prefix = "10.98.0.10/31"
-      access                     = "Allow"
-      priority                   = 1030
+      priority                   = 1307
       direction                  = "Outbound"
     }
     "adc-server/egress/udp-1494-to-10.20.64.0_19-c1a049c1dc" = {
@@ -295,7 +259,7 @@ locals {
       source_address_prefix      = "*"
       destination_address_prefix = "10.20.64.0/19"
       access                     = "Allow"
-      priority                   = 1040
+      priority                   = 1418
       direction                  = "Outbound"
     }
     "adc-server/egress/udp-53-to-10.98.0.10_31" = {
@@ -307,7 +271,43 @@ locals {
       source_address_prefix      = "*"
       destination_address_prefix = "10.98.0.10/31"
       access                     = "Allow"
-      priority                   = 1050
+      priority                   = 1582
+      direction                  = "Outbound"
+    }
+    "adc-server/egress/tcp-1494-to-10.20.64.0_19-783b4cd905" = {
+      group                      = "adc-server"
+      name                       = "tcp-1494-to-10.20.64.0_19-783b4cd905"
+      description                = "HDX sessions of the HTML5 client proxied by the gateway; HDX sessions proxied by the gateway (ICA); and 1 more"
+      protocol                   = "Tcp"
+      destination_port_ranges    = ["1494", "2598", "8008"]
+      source_address_prefix      = "*"
+      destination_address_prefix = "10.20.64.0/19"
+      access                     = "Allow"
+      priority                   = 2967
+      direction                  = "Outbound"
+    }
+    "adc-server/egress/tcp-53-to-10.98.0.10_31-0e121b3ef1" = {
+      group                      = "adc-server"
+      name                       = "tcp-53-to-10.98.0.10_31-0e121b3ef1"
+      description                = "Name resolution by the ADC; Authentication over LDAP with TLS from the SNIP"
+      protocol                   = "Tcp"
+      destination_port_ranges    = ["53", "636"]
+      source_address_prefix      = "*"
+      destination_address_prefix = "10.98.0.10/31"
+      access                     = "Allow"
+      priority                   = 3035
+      direction                  = "Outbound"
+    }
+    "adc-server/egress/tcp-443-to-10.20.1.0_28" = {
+      group                      = "adc-server"
+      name                       = "tcp-443-to-10.20.1.0_28"
+      description                = "Access of the gateway to StoreFront"
+      protocol                   = "Tcp"
+      destination_port_range     = "443"
+      source_address_prefix      = "*"
+      destination_address_prefix = "10.20.1.0/28"
+      access                     = "Allow"
+      priority                   = 3325
       direction                  = "Outbound"
     }
     "adc-server/egress/deny-all-outbound" = {
@@ -322,18 +322,6 @@ locals {
       priority                   = 4096
       direction                  = "Outbound"
     }
-    "ddc/ingress/tcp-8080-from-10.20.0.32_28-0a76c3aae5" = {
-      group                      = "ddc"
-      name                       = "tcp-8080-from-10.20.0.32_28-0a76c3aae5"
-      description                = "Redeeming of session tickets at the STA; Requests of StoreFront to controllers for apps and desktops"
-      protocol                   = "Tcp"
-      destination_port_range     = "8080"
-      destination_address_prefix = "*"
-      source_address_prefixes    = ["10.20.0.32/28", "10.20.1.0/28"]
-      access                     = "Allow"
-      priority                   = 1000
-      direction                  = "Inbound"
-    }
     "ddc/ingress/tcp-80-from-10.20.2.0_27-755a372ff5" = {
       group                      = "ddc"
       name                       = "tcp-80-from-10.20.2.0_27-755a372ff5"
@@ -343,19 +331,7 @@ locals {
       destination_address_prefix = "*"
       source_address_prefix      = "10.20.2.0/27"
       access                     = "Allow"
-      priority                   = 1010
-      direction                  = "Inbound"
-    }
-    "ddc/ingress/tcp-80-from-10.20.2.0_27-bd6b58e7ce" = {
-      group                      = "ddc"
-      name                       = "tcp-80-from-10.20.2.0_27-bd6b58e7ce"
-      description                = "Wizards of the Provisioning console that create catalogs; Communication among controllers; and 1 more"
-      protocol                   = "Tcp"
-      destination_port_range     = "80"
-      destination_address_prefix = "*"
-      source_address_prefixes    = ["10.20.2.0/27", "10.20.64.0/19", "10.99.7.0/25"]
-      access                     = "Allow"
-      priority                   = 1020
+      priority                   = 1011
       direction                  = "Inbound"
     }
     "ddc/ingress/tcp-80-from-10.99.7.0_25-8cad53ffc7" = {
@@ -367,7 +343,31 @@ locals {
       destination_address_prefix = "*"
       source_address_prefix      = "10.99.7.0/25"
       access                     = "Allow"
-      priority                   = 1030
+      priority                   = 2319
+      direction                  = "Inbound"
+    }
+    "ddc/ingress/tcp-8080-from-10.20.0.32_28-0a76c3aae5" = {
+      group                      = "ddc"
+      name                       = "tcp-8080-from-10.20.0.32_28-0a76c3aae5"
+      description                = "Redeeming of session tickets at the STA; Requests of StoreFront to controllers for apps and desktops"
+      protocol                   = "Tcp"
+      destination_port_range     = "8080"
+      destination_address_prefix = "*"
+      source_address_prefixes    = ["10.20.0.32/28", "10.20.1.0/28"]
+      access                     = "Allow"
+      priority                   = 3448
+      direction                  = "Inbound"
+    }
+    "ddc/ingress/tcp-80-from-10.20.2.0_27-bd6b58e7ce" = {
+      group                      = "ddc"
+      name                       = "tcp-80-from-10.20.2.0_27-bd6b58e7ce"
+      description                = "Wizards of the Provisioning console that create catalogs; Communication among controllers; and 1 more"
+      protocol                   = "Tcp"
+      destination_port_range     = "80"
+      destination_address_prefix = "*"
+      source_address_prefixes    = ["10.20.2.0/27", "10.20.64.0/19", "10.99.7.0/25"]
+      access                     = "Allow"
+      priority                   = 3929
       direction                  = "Inbound"
     }
     "ddc/ingress/deny-all-inbound" = {
@@ -382,16 +382,28 @@ locals {
       priority                   = 4096
       direction                  = "Inbound"
     }
-    "ddc/egress/tcp-80-to-10.20.2.0_27-755a372ff5" = {
+    "ddc/egress/tcp-7279-to-10.20.4.8_29-6985492f17" = {
       group                      = "ddc"
-      name                       = "tcp-80-to-10.20.2.0_27-755a372ff5"
-      description                = "Communication among controllers; Local Host Cache among controllers; Orchestration service among controllers; and 1 more"
+      name                       = "tcp-7279-to-10.20.4.8_29-6985492f17"
+      description                = "Check-out and return of licences at the vendor daemon; First contact of components that ask for licences; and 1 more"
       protocol                   = "Tcp"
-      destination_port_ranges    = ["80", "89", "443", "9095"]
+      destination_port_ranges    = ["7279", "8083", "27000"]
       source_address_prefix      = "*"
-      destination_address_prefix = "10.20.2.0/27"
+      destination_address_prefix = "10.20.4.8/29"
       access                     = "Allow"
-      priority                   = 1000
+      priority                   = 1087
+      direction                  = "Outbound"
+    }
+    "ddc/egress/tcp-1433-to-10.20.4.0_29" = {
+      group                      = "ddc"
+      name                       = "tcp-1433-to-10.20.4.0_29"
+      description                = "Access of controllers to the site databases"
+      protocol                   = "Tcp"
+      destination_port_range     = "1433"
+      source_address_prefix      = "*"
+      destination_address_prefix = "10.20.4.0/29"
+      access                     = "Allow"
+      priority                   = 1743
       direction                  = "Outbound"
     }
     "ddc/egress/tcp-80-to-10.20.2.0_27-f3f0a78053" = {
@@ -403,31 +415,19 @@ locals {
       source_address_prefix        = "*"
       destination_address_prefixes = ["10.20.2.0/27", "10.20.64.0/19"]
       access                       = "Allow"
-      priority                     = 1010
+      priority                     = 3056
       direction                    = "Outbound"
     }
-    "ddc/egress/tcp-1433-to-10.20.4.0_29" = {
+    "ddc/egress/tcp-80-to-10.20.2.0_27-755a372ff5" = {
       group                      = "ddc"
-      name                       = "tcp-1433-to-10.20.4.0_29"
-      description                = "Access of controllers to the site databases"
+      name                       = "tcp-80-to-10.20.2.0_27-755a372ff5"
+      description                = "Communication among controllers; Local Host Cache among controllers; Orchestration service among controllers; and 1 more"
       protocol                   = "Tcp"
-      destination_port_range     = "1433"
+      destination_port_ranges    = ["80", "89", "443", "9095"]
       source_address_prefix      = "*"
-      destination_address_prefix = "10.20.4.0/29"
+      destination_address_prefix = "10.20.2.0/27"
       access                     = "Allow"
-      priority                   = 1020
-      direction                  = "Outbound"
-    }
-    "ddc/egress/tcp-7279-to-10.20.4.8_29-6985492f17" = {
-      group                      = "ddc"
-      name                       = "tcp-7279-to-10.20.4.8_29-6985492f17"
-      description                = "Check-out and return of licences at the vendor daemon; First contact of components that ask for licences; and 1 more"
-      protocol                   = "Tcp"
-      destination_port_ranges    = ["7279", "8083", "27000"]
-      source_address_prefix      = "*"
-      destination_address_prefix = "10.20.4.8/29"
-      access                     = "Allow"
-      priority                   = 1030
+      priority                   = 3752
       direction                  = "Outbound"
     }
     "ddc/egress/deny-all-outbound" = {
@@ -451,7 +451,7 @@ locals {
       destination_address_prefix = "*"
       source_address_prefixes    = ["10.20.2.0/27", "10.20.3.0/28"]
       access                     = "Allow"
-      priority                   = 1000
+      priority                   = 1362
       direction                  = "Inbound"
     }
     "license-server/ingress/tcp-8083-from-10.20.2.0_27-6587cec2cc" = {
@@ -463,7 +463,7 @@ locals {
       destination_address_prefix = "*"
       source_address_prefixes    = ["10.20.2.0/27", "10.99.7.0/25"]
       access                     = "Allow"
-      priority                   = 1010
+      priority                   = 2484
       direction                  = "Inbound"
     }
     "license-server/ingress/tcp-80-from-10.99.7.0_25-5a89aa4b03" = {
@@ -475,7 +475,7 @@ locals {
       destination_address_prefix = "*"
       source_address_prefix      = "10.99.7.0/25"
       access                     = "Allow"
-      priority                   = 1020
+      priority                   = 2615
       direction                  = "Inbound"
     }
     "license-server/ingress/deny-all-inbound" = {
@@ -502,18 +502,6 @@ locals {
       priority                   = 4096
       direction                  = "Outbound"
     }
-    "pvs/ingress/tcp-5985-5986-from-10.99.7.0_25-8f04054bdd" = {
-      group                      = "pvs"
-      name                       = "tcp-5985-5986-from-10.99.7.0_25-8f04054bdd"
-      description                = "Provisioning console and scripts to the SOAP service; Windows servers are patched over WinRM from the administration subnet"
-      protocol                   = "Tcp"
-      destination_port_ranges    = ["5985-5986", "54321-54323"]
-      destination_address_prefix = "*"
-      source_address_prefix      = "10.99.7.0/25"
-      access                     = "Allow"
-      priority                   = 1000
-      direction                  = "Inbound"
-    }
     "pvs/ingress/udp-6890-6909-from-10.20.3.0_28" = {
       group                      = "pvs"
       name                       = "udp-6890-6909-from-10.20.3.0_28"
@@ -523,7 +511,19 @@ locals {
       destination_address_prefix = "*"
       source_address_prefix      = "10.20.3.0/28"
       access                     = "Allow"
-      priority                   = 1010
+      priority                   = 1802
+      direction                  = "Inbound"
+    }
+    "pvs/ingress/tcp-5985-5986-from-10.99.7.0_25-8f04054bdd" = {
+      group                      = "pvs"
+      name                       = "tcp-5985-5986-from-10.99.7.0_25-8f04054bdd"
+      description                = "Provisioning console and scripts to the SOAP service; Windows servers are patched over WinRM from the administration subnet"
+      protocol                   = "Tcp"
+      destination_port_ranges    = ["5985-5986", "54321-54323"]
+      destination_address_prefix = "*"
+      source_address_prefix      = "10.99.7.0/25"
+      access                     = "Allow"
+      priority                   = 2909
       direction                  = "Inbound"
     }
     "pvs/ingress/udp-6910-6930-from-10.20.64.0_19" = {
@@ -535,7 +535,7 @@ locals {
       destination_address_prefix = "*"
       source_address_prefix      = "10.20.64.0/19"
       access                     = "Allow"
-      priority                   = 1020
+      priority                   = 3960
       direction                  = "Inbound"
     }
     "pvs/ingress/deny-all-inbound" = {
@@ -550,18 +550,6 @@ locals {
       priority                   = 4096
       direction                  = "Inbound"
     }
-    "pvs/egress/tcp-1433-to-10.20.4.0_29" = {
-      group                      = "pvs"
-      name                       = "tcp-1433-to-10.20.4.0_29"
-      description                = "Access of Provisioning servers to their database"
-      protocol                   = "Tcp"
-      destination_port_range     = "1433"
-      source_address_prefix      = "*"
-      destination_address_prefix = "10.20.4.0/29"
-      access                     = "Allow"
-      priority                   = 1000
-      direction                  = "Outbound"
-    }
     "pvs/egress/tcp-7279-to-10.20.4.8_29-902a8017cd" = {
       group                      = "pvs"
       name                       = "tcp-7279-to-10.20.4.8_29-902a8017cd"
@@ -571,7 +559,19 @@ locals {
       source_address_prefix      = "*"
       destination_address_prefix = "10.20.4.8/29"
       access                     = "Allow"
-      priority                   = 1010
+      priority                   = 1406
+      direction                  = "Outbound"
+    }
+    "pvs/egress/tcp-1433-to-10.20.4.0_29" = {
+      group                      = "pvs"
+      name                       = "tcp-1433-to-10.20.4.0_29"
+      description                = "Access of Provisioning servers to their database"
+      protocol                   = "Tcp"
+      destination_port_range     = "1433"
+      source_address_prefix      = "*"
+      destination_address_prefix = "10.20.4.0/29"
+      access                     = "Allow"
+      priority                   = 1743
       direction                  = "Outbound"
     }
     "pvs/egress/tcp-389-to-10.98.0.10_31" = {
@@ -583,7 +583,7 @@ locals {
       source_address_prefix      = "*"
       destination_address_prefix = "10.98.0.10/31"
       access                     = "Allow"
-      priority                   = 1020
+      priority                   = 1888
       direction                  = "Outbound"
     }
     "pvs/egress/udp-6890-6909-to-10.20.3.0_28" = {
@@ -595,7 +595,7 @@ locals {
       source_address_prefix      = "*"
       destination_address_prefix = "10.20.3.0/28"
       access                     = "Allow"
-      priority                   = 1030
+      priority                   = 3222
       direction                  = "Outbound"
     }
     "pvs/egress/deny-all-outbound" = {
@@ -619,7 +619,7 @@ locals {
       destination_address_prefix = "*"
       source_address_prefixes    = ["10.20.2.0/27", "10.20.3.0/28"]
       access                     = "Allow"
-      priority                   = 1000
+      priority                   = 1108
       direction                  = "Inbound"
     }
     "sql/ingress/deny-all-inbound" = {
@@ -646,18 +646,6 @@ locals {
       priority                   = 4096
       direction                  = "Outbound"
     }
-    "storefront/ingress/tcp-443-from-10.20.0.32_28" = {
-      group                      = "storefront"
-      name                       = "tcp-443-from-10.20.0.32_28"
-      description                = "Access of the gateway to StoreFront"
-      protocol                   = "Tcp"
-      destination_port_range     = "443"
-      destination_address_prefix = "*"
-      source_address_prefix      = "10.20.0.32/28"
-      access                     = "Allow"
-      priority                   = 1000
-      direction                  = "Inbound"
-    }
     "storefront/ingress/tcp-8090-from-10.20.1.0_28" = {
       group                      = "storefront"
       name                       = "tcp-8090-from-10.20.1.0_28"
@@ -667,7 +655,7 @@ locals {
       destination_address_prefix = "*"
       source_address_prefix      = "10.20.1.0/28"
       access                     = "Allow"
-      priority                   = 1010
+      priority                   = 2994
       direction                  = "Inbound"
     }
     "storefront/ingress/tcp-5985-5986-from-10.99.7.0_25" = {
@@ -679,7 +667,19 @@ locals {
       destination_address_prefix = "*"
       source_address_prefix      = "10.99.7.0/25"
       access                     = "Allow"
-      priority                   = 1020
+      priority                   = 3477
+      direction                  = "Inbound"
+    }
+    "storefront/ingress/tcp-443-from-10.20.0.32_28" = {
+      group                      = "storefront"
+      name                       = "tcp-443-from-10.20.0.32_28"
+      description                = "Access of the gateway to StoreFront"
+      protocol                   = "Tcp"
+      destination_port_range     = "443"
+      destination_address_prefix = "*"
+      source_address_prefix      = "10.20.0.32/28"
+      access                     = "Allow"
+      priority                   = 3586
       direction                  = "Inbound"
     }
     "storefront/ingress/deny-all-inbound" = {
@@ -694,18 +694,6 @@ locals {
       priority                   = 4096
       direction                  = "Inbound"
     }
-    "storefront/egress/tcp-8090-to-10.20.1.0_28" = {
-      group                      = "storefront"
-      name                       = "tcp-8090-to-10.20.1.0_28"
-      description                = "Replication within a StoreFront server group on a pinned port"
-      protocol                   = "Tcp"
-      destination_port_range     = "8090"
-      source_address_prefix      = "*"
-      destination_address_prefix = "10.20.1.0/28"
-      access                     = "Allow"
-      priority                   = 1000
-      direction                  = "Outbound"
-    }
     "storefront/egress/tcp-8080-to-10.20.2.0_27" = {
       group                      = "storefront"
       name                       = "tcp-8080-to-10.20.2.0_27"
@@ -715,7 +703,7 @@ locals {
       source_address_prefix      = "*"
       destination_address_prefix = "10.20.2.0/27"
       access                     = "Allow"
-      priority                   = 1010
+      priority                   = 1307
       direction                  = "Outbound"
     }
     "storefront/egress/tcp-88-to-10.98.0.10_31-79ce6a7f8a" = {
@@ -727,7 +715,7 @@ locals {
       source_address_prefix      = "*"
       destination_address_prefix = "10.98.0.10/31"
       access                     = "Allow"
-      priority                   = 1020
+      priority                   = 2044
       direction                  = "Outbound"
     }
     "storefront/egress/udp-88-to-10.98.0.10_31-d5bd8ddc43" = {
@@ -739,7 +727,19 @@ locals {
       source_address_prefix      = "*"
       destination_address_prefix = "10.98.0.10/31"
       access                     = "Allow"
-      priority                   = 1030
+      priority                   = 3196
+      direction                  = "Outbound"
+    }
+    "storefront/egress/tcp-8090-to-10.20.1.0_28" = {
+      group                      = "storefront"
+      name                       = "tcp-8090-to-10.20.1.0_28"
+      description                = "Replication within a StoreFront server group on a pinned port"
+      protocol                   = "Tcp"
+      destination_port_range     = "8090"
+      source_address_prefix      = "*"
+      destination_address_prefix = "10.20.1.0/28"
+      access                     = "Allow"
+      priority                   = 3338
       direction                  = "Outbound"
     }
     "storefront/egress/deny-all-outbound" = {
@@ -754,16 +754,16 @@ locals {
       priority                   = 4096
       direction                  = "Outbound"
     }
-    "vda/ingress/tcp-1494-from-10.20.0.32_28-9d79e00098" = {
+    "vda/ingress/udp-1494-from-10.20.0.32_28-a6c2566089" = {
       group                      = "vda"
-      name                       = "tcp-1494-from-10.20.0.32_28-9d79e00098"
-      description                = "HDX sessions of the HTML5 client proxied by the gateway; HDX sessions proxied by the gateway (ICA); and 1 more"
-      protocol                   = "Tcp"
-      destination_port_ranges    = ["1494", "2598", "8008"]
+      name                       = "udp-1494-from-10.20.0.32_28-a6c2566089"
+      description                = "HDX sessions proxied by the gateway (ICA); HDX sessions proxied by the gateway with session reliability"
+      protocol                   = "Udp"
+      destination_port_ranges    = ["1494", "2598"]
       destination_address_prefix = "*"
       source_address_prefix      = "10.20.0.32/28"
       access                     = "Allow"
-      priority                   = 1000
+      priority                   = 1987
       direction                  = "Inbound"
     }
     "vda/ingress/tcp-80-from-10.20.2.0_27-d495dd52a3" = {
@@ -775,19 +775,19 @@ locals {
       destination_address_prefix = "*"
       source_address_prefix      = "10.20.2.0/27"
       access                     = "Allow"
-      priority                   = 1010
+      priority                   = 2876
       direction                  = "Inbound"
     }
-    "vda/ingress/udp-1494-from-10.20.0.32_28-a6c2566089" = {
+    "vda/ingress/tcp-1494-from-10.20.0.32_28-9d79e00098" = {
       group                      = "vda"
-      name                       = "udp-1494-from-10.20.0.32_28-a6c2566089"
-      description                = "HDX sessions proxied by the gateway (ICA); HDX sessions proxied by the gateway with session reliability"
-      protocol                   = "Udp"
-      destination_port_ranges    = ["1494", "2598"]
+      name                       = "tcp-1494-from-10.20.0.32_28-9d79e00098"
+      description                = "HDX sessions of the HTML5 client proxied by the gateway; HDX sessions proxied by the gateway (ICA); and 1 more"
+      protocol                   = "Tcp"
+      destination_port_ranges    = ["1494", "2598", "8008"]
       destination_address_prefix = "*"
       source_address_prefix      = "10.20.0.32/28"
       access                     = "Allow"
-      priority                   = 1020
+      priority                   = 3992
       direction                  = "Inbound"
     }
     "vda/ingress/deny-all-inbound" = {
@@ -802,18 +802,6 @@ locals {
       priority                   = 4096
       direction                  = "Inbound"
     }
-    "vda/egress/tcp-80-to-10.20.2.0_27" = {
-      group                      = "vda"
-      name                       = "tcp-80-to-10.20.2.0_27"
-      description                = "Registration and status reports of session hosts to controllers"
-      protocol                   = "Tcp"
-      destination_port_range     = "80"
-      source_address_prefix      = "*"
-      destination_address_prefix = "10.20.2.0/27"
-      access                     = "Allow"
-      priority                   = 1000
-      direction                  = "Outbound"
-    }
     "vda/egress/udp-6910-6930-to-10.20.3.0_28" = {
       group                      = "vda"
       name                       = "udp-6910-6930-to-10.20.3.0_28"
@@ -823,7 +811,19 @@ locals {
       source_address_prefix      = "*"
       destination_address_prefix = "10.20.3.0/28"
       access                     = "Allow"
-      priority                   = 1010
+      priority                   = 1060
+      direction                  = "Outbound"
+    }
+    "vda/egress/tcp-80-to-10.20.2.0_27" = {
+      group                      = "vda"
+      name                       = "tcp-80-to-10.20.2.0_27"
+      description                = "Registration and status reports of session hosts to controllers"
+      protocol                   = "Tcp"
+      destination_port_range     = "80"
+      source_address_prefix      = "*"
+      destination_address_prefix = "10.20.2.0/27"
+      access                     = "Allow"
+      priority                   = 3646
       direction                  = "Outbound"
     }
     "vda/egress/deny-all-outbound" = {

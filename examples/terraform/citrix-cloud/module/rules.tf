@@ -13,15 +13,15 @@ locals {
   groups = {
     "cloud-connector" = {
       name        = "tailspin-cloud-connector"
-      description = "Managed by citrix-netpolicy: tier cloud-connector of tailspin"
+      description = "Managed by citrix-netpolicy"
     }
     "license-server" = {
       name        = "tailspin-license-server"
-      description = "Managed by citrix-netpolicy: tier license-server of tailspin"
+      description = "Managed by citrix-netpolicy"
     }
     "vda" = {
       name        = "tailspin-vda"
-      description = "Managed by citrix-netpolicy: tier vda of tailspin"
+      description = "Managed by citrix-netpolicy"
     }
   }
 

@@ -24,59 +24,59 @@ locals {
   groups = {
     "adc-client" = {
       name        = "northwind-adc-client"
-      description = "Managed by citrix-netpolicy: tier adc-client of northwind"
+      description = "Managed by citrix-netpolicy"
     }
     "adc-management" = {
       name        = "northwind-adc-management"
-      description = "Managed by citrix-netpolicy: tier adc-management of northwind"
+      description = "Managed by citrix-netpolicy"
     }
     "adc-server" = {
       name        = "northwind-adc-server"
-      description = "Managed by citrix-netpolicy: tier adc-server of northwind"
+      description = "Managed by citrix-netpolicy"
     }
     "console" = {
       name        = "northwind-console"
-      description = "Managed by citrix-netpolicy: tier console of northwind"
+      description = "Managed by citrix-netpolicy"
     }
     "ddc" = {
       name        = "northwind-ddc"
-      description = "Managed by citrix-netpolicy: tier ddc of northwind"
+      description = "Managed by citrix-netpolicy"
     }
     "fas" = {
       name        = "northwind-fas"
-      description = "Managed by citrix-netpolicy: tier fas of northwind"
+      description = "Managed by citrix-netpolicy"
     }
     "file-server" = {
       name        = "northwind-file-server"
-      description = "Managed by citrix-netpolicy: tier file-server of northwind"
+      description = "Managed by citrix-netpolicy"
     }
     "license-server" = {
       name        = "northwind-license-server"
-      description = "Managed by citrix-netpolicy: tier license-server of northwind"
+      description = "Managed by citrix-netpolicy"
     }
     "pvs" = {
       name        = "northwind-pvs"
-      description = "Managed by citrix-netpolicy: tier pvs of northwind"
+      description = "Managed by citrix-netpolicy"
     }
     "session-recording" = {
       name        = "northwind-session-recording"
-      description = "Managed by citrix-netpolicy: tier session-recording of northwind"
+      description = "Managed by citrix-netpolicy"
     }
     "sql" = {
       name        = "northwind-sql"
-      description = "Managed by citrix-netpolicy: tier sql of northwind"
+      description = "Managed by citrix-netpolicy"
     }
     "storefront" = {
       name        = "northwind-storefront"
-      description = "Managed by citrix-netpolicy: tier storefront of northwind"
+      description = "Managed by citrix-netpolicy"
     }
     "vda" = {
       name        = "northwind-vda"
-      description = "Managed by citrix-netpolicy: tier vda of northwind"
+      description = "Managed by citrix-netpolicy"
     }
     "wem-server" = {
       name        = "northwind-wem-server"
-      description = "Managed by citrix-netpolicy: tier wem-server of northwind"
+      description = "Managed by citrix-netpolicy"
     }
   }
 

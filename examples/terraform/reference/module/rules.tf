@@ -19,39 +19,39 @@ locals {
   groups = {
     "adc-client" = {
       name        = "contoso-prod-adc-client"
-      description = "Managed by citrix-netpolicy: tier adc-client of contoso-prod"
+      description = "Managed by citrix-netpolicy"
     }
     "adc-management" = {
       name        = "contoso-prod-adc-management"
-      description = "Managed by citrix-netpolicy: tier adc-management of contoso-prod"
+      description = "Managed by citrix-netpolicy"
     }
     "adc-server" = {
       name        = "contoso-prod-adc-server"
-      description = "Managed by citrix-netpolicy: tier adc-server of contoso-prod"
+      description = "Managed by citrix-netpolicy"
     }
     "ddc" = {
       name        = "contoso-prod-ddc"
-      description = "Managed by citrix-netpolicy: tier ddc of contoso-prod"
+      description = "Managed by citrix-netpolicy"
     }
     "license-server" = {
       name        = "contoso-prod-license-server"
-      description = "Managed by citrix-netpolicy: tier license-server of contoso-prod"
+      description = "Managed by citrix-netpolicy"
     }
     "pvs" = {
       name        = "contoso-prod-pvs"
-      description = "Managed by citrix-netpolicy: tier pvs of contoso-prod"
+      description = "Managed by citrix-netpolicy"
     }
     "sql" = {
       name        = "contoso-prod-sql"
-      description = "Managed by citrix-netpolicy: tier sql of contoso-prod"
+      description = "Managed by citrix-netpolicy"
     }
     "storefront" = {
       name        = "contoso-prod-storefront"
-      description = "Managed by citrix-netpolicy: tier storefront of contoso-prod"
+      description = "Managed by citrix-netpolicy"
     }
     "vda" = {
       name        = "contoso-prod-vda"
-      description = "Managed by citrix-netpolicy: tier vda of contoso-prod"
+      description = "Managed by citrix-netpolicy"
     }
   }
 

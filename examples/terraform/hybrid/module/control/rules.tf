@@ -17,31 +17,31 @@ locals {
   groups = {
     "adc-client" = {
       name        = "litware-adc-client"
-      description = "Managed by citrix-netpolicy: tier adc-client of litware"
+      description = "Managed by citrix-netpolicy"
     }
     "adc-management" = {
       name        = "litware-adc-management"
-      description = "Managed by citrix-netpolicy: tier adc-management of litware"
+      description = "Managed by citrix-netpolicy"
     }
     "adc-server" = {
       name        = "litware-adc-server"
-      description = "Managed by citrix-netpolicy: tier adc-server of litware"
+      description = "Managed by citrix-netpolicy"
     }
     "ddc" = {
       name        = "litware-ddc"
-      description = "Managed by citrix-netpolicy: tier ddc of litware"
+      description = "Managed by citrix-netpolicy"
     }
     "license-server" = {
       name        = "litware-license-server"
-      description = "Managed by citrix-netpolicy: tier license-server of litware"
+      description = "Managed by citrix-netpolicy"
     }
     "sql" = {
       name        = "litware-sql"
-      description = "Managed by citrix-netpolicy: tier sql of litware"
+      description = "Managed by citrix-netpolicy"
     }
     "storefront" = {
       name        = "litware-storefront"
-      description = "Managed by citrix-netpolicy: tier storefront of litware"
+      description = "Managed by citrix-netpolicy"
     }
   }
 

@@ -11,7 +11,7 @@ locals {
   groups = {
     "vda-aws" = {
       name        = "litware-vda-aws"
-      description = "Managed by citrix-netpolicy: tier vda-aws of litware"
+      description = "Managed by citrix-netpolicy"
     }
   }
 

@@ -10,18 +10,6 @@ locals {
   }
 
   rules = {
-    "vda-azure/ingress/tcp-443-from-10.80.0.32_28" = {
-      group                      = "vda-azure"
-      name                       = "tcp-443-from-10.80.0.32_28"
-      description                = "HDX sessions proxied by the gateway over TLS and DTLS"
-      protocol                   = "Tcp"
-      destination_port_range     = "443"
-      destination_address_prefix = "*"
-      source_address_prefix      = "10.80.0.32/28"
-      access                     = "Allow"
-      priority                   = 1000
-      direction                  = "Inbound"
-    }
     "vda-azure/ingress/tcp-80-from-10.80.2.0_28-da3c191249" = {
       group                      = "vda-azure"
       name                       = "tcp-80-from-10.80.2.0_28-da3c191249"
@@ -31,7 +19,7 @@ locals {
       destination_address_prefix = "*"
       source_address_prefix      = "10.80.2.0/28"
       access                     = "Allow"
-      priority                   = 1010
+      priority                   = 1407
       direction                  = "Inbound"
     }
     "vda-azure/ingress/udp-443-from-10.80.0.32_28" = {
@@ -43,7 +31,19 @@ locals {
       destination_address_prefix = "*"
       source_address_prefix      = "10.80.0.32/28"
       access                     = "Allow"
-      priority                   = 1020
+      priority                   = 2461
+      direction                  = "Inbound"
+    }
+    "vda-azure/ingress/tcp-443-from-10.80.0.32_28" = {
+      group                      = "vda-azure"
+      name                       = "tcp-443-from-10.80.0.32_28"
+      description                = "HDX sessions proxied by the gateway over TLS and DTLS"
+      protocol                   = "Tcp"
+      destination_port_range     = "443"
+      destination_address_prefix = "*"
+      source_address_prefix      = "10.80.0.32/28"
+      access                     = "Allow"
+      priority                   = 3399
       direction                  = "Inbound"
     }
     "vda-azure/ingress/deny-all-inbound" = {
@@ -67,7 +67,7 @@ locals {
       source_address_prefix      = "*"
       destination_address_prefix = "10.80.2.0/28"
       access                     = "Allow"
-      priority                   = 1000
+      priority                   = 2211
       direction                  = "Outbound"
     }
     "vda-azure/egress/deny-all-outbound" = {

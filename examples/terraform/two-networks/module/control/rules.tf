@@ -15,23 +15,23 @@ locals {
   groups = {
     "ddc" = {
       name        = "fabrikam-ddc"
-      description = "Managed by citrix-netpolicy: tier ddc of fabrikam"
+      description = "Managed by citrix-netpolicy"
     }
     "gateway" = {
       name        = "fabrikam-gateway"
-      description = "Managed by citrix-netpolicy: tier gateway of fabrikam"
+      description = "Managed by citrix-netpolicy"
     }
     "license-server" = {
       name        = "fabrikam-license-server"
-      description = "Managed by citrix-netpolicy: tier license-server of fabrikam"
+      description = "Managed by citrix-netpolicy"
     }
     "sql" = {
       name        = "fabrikam-sql"
-      description = "Managed by citrix-netpolicy: tier sql of fabrikam"
+      description = "Managed by citrix-netpolicy"
     }
     "storefront" = {
       name        = "fabrikam-storefront"
-      description = "Managed by citrix-netpolicy: tier storefront of fabrikam"
+      description = "Managed by citrix-netpolicy"
     }
   }
 

@@ -11,7 +11,7 @@ locals {
   groups = {
     "vda" = {
       name        = "fabrikam-vda"
-      description = "Managed by citrix-netpolicy: tier vda of fabrikam"
+      description = "Managed by citrix-netpolicy"
     }
   }
 

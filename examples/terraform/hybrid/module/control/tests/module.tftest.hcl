@@ -10,8 +10,8 @@ variables {
 
 run "groups" {
   assert {
-    condition     = length(aws_security_group.tier) == 7
-    error_message = "The module does not make its 7 groups."
+    condition     = length(aws_security_group.tier) == length(local.groups)
+    error_message = "The module does not make each of its groups."
   }
 
   assert {
@@ -27,13 +27,13 @@ run "groups" {
 
 run "rules" {
   assert {
-    condition     = length(aws_vpc_security_group_ingress_rule.this) == 24
-    error_message = "The module does not make its 24 ingress rules."
+    condition     = length(aws_vpc_security_group_ingress_rule.this) == length(local.ingress_rules)
+    error_message = "The module does not make each of its ingress rules."
   }
 
   assert {
-    condition     = length(aws_vpc_security_group_egress_rule.this) == 31
-    error_message = "The module does not make its 31 egress rules."
+    condition     = length(aws_vpc_security_group_egress_rule.this) == length(local.egress_rules)
+    error_message = "The module does not make each of its egress rules."
   }
 
   assert {

@@ -13,8 +13,8 @@ run "groups" {
   command = plan
 
   assert {
-    condition     = length(azurerm_network_security_group.tier) == 1
-    error_message = "The module does not make its 1 groups."
+    condition     = length(azurerm_network_security_group.tier) == length(local.groups)
+    error_message = "The module does not make each of its groups."
   }
 
   assert {
@@ -27,8 +27,8 @@ run "rules" {
   command = plan
 
   assert {
-    condition     = length(azurerm_network_security_rule.this) == 6
-    error_message = "The module does not make its 6 rules."
+    condition     = length(azurerm_network_security_rule.this) == length(local.rules)
+    error_message = "The module does not make each of its rules."
   }
 
   assert {

@@ -1,0 +1,79 @@
+"""`citrix-netpolicy catalog`: list, show and export what the catalogue knows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from citrix_netpolicy.cli import Exit
+from citrix_netpolicy.errors import InputError, Problem, nearest
+from citrix_netpolicy.inputs.catalog import load_catalog
+from citrix_netpolicy.net import LAST_PORT
+from citrix_netpolicy.reports import catalog as catalog_report
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterable, Iterator
+
+__all__ = ["add_arguments"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the verb."""
+    commands = parser.add_subparsers(required=True, metavar="WHAT")
+
+    list_ = commands.add_parser("list", help="list entries")
+    list_.add_argument("--product", metavar="TEXT", help="of products with this in their name")
+    list_.add_argument("--role", metavar="ROLE", help="with this role at one of their ends")
+    list_.add_argument("--feature", metavar="FEATURE", help="that this feature switches")
+    list_.add_argument("--port", metavar="PORT", type=int, help="on this TCP or UDP port")
+    list_.set_defaults(run=_catalog_list)
+
+    show = commands.add_parser("show", help="tell all about one entry")
+    show.add_argument("id", metavar="ID")
+    show.set_defaults(run=lambda options: _print(_entry_lines(options.id)))
+
+    roles = commands.add_parser("roles", help="list the roles")
+    roles.set_defaults(run=lambda _: _print(catalog_report.role_lines(load_catalog())))
+
+    features = commands.add_parser("features", help="list the features and their defaults")
+    features.set_defaults(run=lambda _: _print(catalog_report.feature_lines(load_catalog())))
+
+    export = commands.add_parser("export", help="print the whole catalogue")
+    export.add_argument("--format", choices=sorted(catalog_report.EXPORTS), default="json")
+    export.set_defaults(run=_catalog_export)
+
+
+def _catalog_list(options: argparse.Namespace) -> Exit:
+    catalog = load_catalog()
+    for kind, word, known in (
+        ("role", options.role, catalog.roles),
+        ("feature", options.feature, catalog.features),
+    ):
+        if word is not None and word not in known:
+            raise InputError(
+                Problem(code=f"unknown-{kind}", message=f"unknown {kind} `{word}`", hint=nearest(word, known))
+            )
+    if options.port is not None and not 1 <= options.port <= LAST_PORT:
+        raise InputError(
+            Problem(code="invalid-value", message=f"port `{options.port}` is not between 1 and {LAST_PORT}")
+        )
+    found = catalog_report.select(
+        catalog, product=options.product, role=options.role, feature=options.feature, port=options.port
+    )
+    return _print(catalog_report.entry_list(found))
+
+
+def _entry_lines(id_: str) -> Iterator[str]:
+    catalog = load_catalog()
+    return catalog_report.entry_lines(catalog, catalog.entry(id_))
+
+
+def _catalog_export(options: argparse.Namespace) -> Exit:
+    print(catalog_report.EXPORTS[options.format](load_catalog()), end="")
+    return Exit.DONE
+
+
+def _print(lines: Iterable[str]) -> Exit:
+    for line in lines:
+        print(line)
+    return Exit.DONE

@@ -1,0 +1,25 @@
+"""`citrix-netpolicy schema`: print the JSON Schema of deployments, for editors."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from citrix_netpolicy.cli import Exit
+from citrix_netpolicy.inputs.catalog import load_catalog
+from citrix_netpolicy.inputs.schema import deployment_schema
+
+if TYPE_CHECKING:
+    import argparse
+
+__all__ = ["add_arguments"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the verb."""
+    parser.set_defaults(run=_run)
+
+
+def _run(_: argparse.Namespace) -> Exit:
+    print(json.dumps(deployment_schema(load_catalog()), indent=2))
+    return Exit.DONE

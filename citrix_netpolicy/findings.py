@@ -1,0 +1,37 @@
+"""What lint, targets and comparisons have to say: findings, for people and for programs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from citrix_netpolicy.errors import Mark
+
+__all__ = ["Finding", "Severity"]
+
+
+class Severity(StrEnum):
+    """How much a finding matters."""
+
+    ERROR = "error"  # the site cannot work as it is described
+    WARNING = "warning"  # probably not what was meant
+    NOTE = "note"  # nothing to mend, but a reviewer should know
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that a reviewer should look at, and what to do about it.
+
+    `code` is a stable word for the check; `docs/codes.md` lists all of them. `subject` names the tier, role,
+    entry or word that the check found. `locations` are places in files that say it, the first one foremost;
+    there are none when the deployment was made in Python.
+    """
+
+    code: str
+    subject: str
+    message: str
+    hint: str = ""
+    severity: Severity = Severity.WARNING
+    locations: tuple[Mark, ...] = ()

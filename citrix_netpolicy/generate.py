@@ -1,0 +1,157 @@
+"""A compilation and a target become a module: the files of one network, or of all, and what is to be said."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, Final
+
+from citrix_netpolicy.errors import InputError, Problem, TargetError, nearest
+from citrix_netpolicy.folder import Module
+from citrix_netpolicy.identities import FILE as IDENTITIES
+from citrix_netpolicy.identities import Identities, LastRun, read_identities
+from citrix_netpolicy.reports.allowlist import allowlist_files
+from citrix_netpolicy.syntax import document
+from citrix_netpolicy.targets import TARGETS, Options, load_target
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from citrix_netpolicy.compiler import Compilation
+    from citrix_netpolicy.inputs.deployment import Deployment
+    from citrix_netpolicy.targets import Output
+
+__all__ = ["options_of", "render"]
+
+# The scheme of the keys of resources in modules; a change of it is a change of every state file.
+KEY_SCHEME: Final = 1
+
+
+def render(
+    compilation: Compilation,
+    target: str,
+    network: str | None = None,
+    *,
+    previous: Mapping[str, str] | None = None,
+    attached: Iterable[str] = (),
+) -> Module:
+    """Return the files of `target`, and what people should know of them. Nothing is written.
+
+    Of a deployment with several networks, `network` picks one; without it each gets a folder of its name.
+    `previous` holds the files of the last run, relative path with `/` to text, so that nothing moves that
+    need not; it may lack files. `attached` names tiers whose machines carry all groups that the last run
+    asked for.
+
+    Raises InputError when the target or the network is not known, the target does not support the cloud, or
+    `previous` cannot be read; TargetError when a cloud cannot hold the policy.
+    """
+    deployment = compilation.deployment
+    if target not in TARGETS:
+        hint = nearest(target, TARGETS)
+        raise InputError(Problem(code="unknown-target", message=f"unknown target `{target}`", hint=hint))
+    if network is not None and network not in deployment.networks:
+        hint = nearest(network, deployment.networks)
+        raise InputError(Problem(code="unknown-network", message=f"unknown network `{network}`", hint=hint))
+    tiers = frozenset(attached)
+    for tier in sorted(tiers - deployment.tiers.keys()):
+        hint = nearest(tier, deployment.tiers)
+        raise InputError(Problem(code="unknown-tier", message=f"unknown tier `{tier}`", hint=hint))
+    names = sorted(deployment.networks) if network is None else [network]
+    previous = previous or {}
+    files: dict[str, str] = {}
+    outputs: dict[str, Output] = {}
+    try:
+        for name in names:
+            place = f"{name}/" if len(names) > 1 else ""
+            before = {
+                path.removeprefix(place): text for path, text in previous.items() if path.startswith(place)
+            }
+            output = _network(compilation, target, name, before, tiers)
+            files |= {f"{place}{path}": text for path, text in output.files.items()}
+            outputs[name] = output
+    except (InputError, TargetError) as error:
+        raise type(error)(deployment.located(problem) for problem in error.problems) from None
+    return Module(files, _about(compilation), outputs)
+
+
+def _network(
+    compilation: Compilation, target: str, network: str, previous: Mapping[str, str], attached: frozenset[str]
+) -> Output:
+    """Return the output of one network, with all files that stand beside the target's own."""
+    deployment = compilation.deployment
+    cloud = deployment.networks[network].cloud
+    module = load_target(target, cloud, network)
+    policy = compilation.policy.in_network(network)
+    options = options_of(deployment, network)
+    kept = Identities(attached=attached)
+    if IDENTITIES in previous:
+        source = document.parse_json(previous[IDENTITIES], IDENTITIES)
+        kept = replace(read_identities(source, deployment.name, network), attached=attached)
+    # What the last run wrote is slow to read. Where nobody asks for it, or all files come out as they are, it
+    # can change nothing; otherwise the files are made once more with it at hand.
+    asked: list[None] = []
+    output = module.render(policy, options, replace(kept, last=lambda: asked.append(None)))
+    if asked and any(name in previous and previous[name] != text for name, text in output.files.items()):
+        output = module.render(policy, options, replace(kept, last=_reader(previous, target, cloud)))
+    files = output.files | allowlist_files(compilation, network)
+    identities = output.identities.to_json(deployment.name, network)
+    if identities:
+        files[IDENTITIES] = identities
+    return replace(output, files=files)
+
+
+def _reader(previous: Mapping[str, str], target: str, cloud: str) -> Callable[[], LastRun | None]:
+    """Return what reads the last run, once."""
+    known: list[LastRun | None] = []
+
+    def last() -> LastRun | None:
+        # A parser stands behind this.
+        from citrix_netpolicy.found import folder  # noqa: PLC0415
+
+        if not known:
+            found = folder.read(previous, target, cloud)
+            known.append(LastRun(found.groups, found.priorities))
+        return known[0]
+
+    return last
+
+
+def options_of(deployment: Deployment, network: str) -> Options:
+    """Return what a target needs to know of one network of a deployment, beside its policy."""
+    return Options(
+        deployment.name,
+        network,
+        deployment.quotas.rules_per_group,
+        deployment.quotas.groups_per_interface,
+        deployment.networks[network].bicep_api_version,
+        frozenset((item.finding, subject) for item in deployment.accept for subject in item.subject),
+    )
+
+
+def _about(compilation: Compilation) -> dict[str, Any]:
+    """Return what the manifest says of a run: what wrote the files, and from what."""
+    deployment, catalog = compilation.deployment, compilation.catalog
+    edition = deployment.edition or max(catalog.editions)
+    return {
+        "keys": KEY_SCHEME,
+        "edition": edition,
+        "catalog": _digest(catalog.model_dump_json(by_alias=True, exclude_defaults=True)),
+        "input": {name: {"digest": _digest(json.dumps(data))} for name, data in sorted(_parts(deployment))},
+    }
+
+
+def _parts(deployment: Deployment) -> Iterable[tuple[str, Any]]:
+    """Yield the parts of a deployment that a run is made of: each key, and each member of a map.
+
+    One digest for all of it would make every two branches conflict.
+    """
+    for key, value in deployment.to_dict().items():
+        if isinstance(value, dict):
+            yield from ((f"{key}.{name}", member) for name, member in value.items())
+        else:
+            yield key, value
+
+
+def _digest(text: str) -> str:
+    return sha256(text.encode()).hexdigest()[:16]
