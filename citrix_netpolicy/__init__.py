@@ -11,6 +11,8 @@ with the fewest rules that permit exactly its flows.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from citrix_netpolicy.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from citrix_netpolicy.compiler import Compilation, compile_deployment
     from citrix_netpolicy.errors import InputError, Mark, NetpolicyError, OutputError, Problem, TargetError
@@ -50,7 +52,6 @@ __all__ = [
     "write_folder",
 ]
 
-__version__ = "0.1.0"
 
 # Each public name and the module that defines it. A name loads its module when it is first used, so that a
 # build script pays for what it needs.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -34,4 +34,4 @@ class Finding:
     message: str
     hint: str = ""
     severity: Severity = Severity.WARNING
-    locations: tuple[Mark, ...] = ()
+    locations: tuple[Mark, ...] = field(default=(), compare=False)

@@ -11,13 +11,13 @@ import json
 import os
 import tempfile
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
-import citrix_netpolicy
 from citrix_netpolicy.errors import InputError, Mark, OutputError, Problem, clean
 from citrix_netpolicy.syntax import document
+from citrix_netpolicy.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -82,7 +82,7 @@ def changes_of(folder: Path, module: Module) -> list[str]:
     there = _manifest(folder)
     if there is None:
         return []
-    about = {"tool": citrix_netpolicy.__version__, "format": FORMAT, **module.about}
+    about = {"tool": __version__, "format": FORMAT, **module.about}
     lines = []
     for key in ("tool", "format", "keys", "edition", "catalog"):
         theirs, ours = there.get(key), about.get(key)
@@ -151,7 +151,7 @@ def _with_manifest(module: Module) -> dict[str, str]:
     manifest = {
         "//": "Written by citrix-netpolicy: the generated files of this folder, and what they were made of.",
         "format": FORMAT,
-        "tool": citrix_netpolicy.__version__,
+        "tool": __version__,
         **module.about,
         "files": sorted(module.files),
     }
@@ -176,7 +176,15 @@ def _manifest(folder: Path) -> dict[str, Any] | None:
         content = path.read_bytes()
     except FileNotFoundError:
         return None
-    root = document.parse_json(content, str(path)).root
+    try:
+        return _checked(document.parse_json(content, str(path)).root)
+    except InputError as error:
+        hint = "restore it from version control, or remove it and the files that it lists"
+        raise InputError(replace(problem, hint=problem.hint or hint) for problem in error.problems) from None
+
+
+def _checked(root: Node) -> dict[str, Any]:
+    """Return the data of a manifest. Raises InputError when it is not valid."""
     members = root.members()
     # Format 1 called itself a version, and listed the files alone.
     number = members.get("format") or members.get("version")
@@ -195,7 +203,7 @@ def _manifest(folder: Path) -> dict[str, Any] | None:
 def _refuse_outside(name: Node) -> None:
     if not _is_inside(name.text()):
         message = f"`{clean(name.text())}` is not a path inside the folder"
-        raise name.refusal(message, code="outside", hint="restore the manifest from version control")
+        raise name.refusal(message, code="outside")
 
 
 def _is_inside(name: str) -> bool:

@@ -92,8 +92,10 @@ def _network(
     # can change nothing; otherwise the files are made once more with it at hand.
     asked: list[None] = []
     output = module.render(policy, options, replace(kept, last=lambda: asked.append(None)))
-    if asked and any(name in previous and previous[name] != text for name, text in output.files.items()):
-        output = module.render(policy, options, replace(kept, last=_reader(previous, target, cloud)))
+    is_same_target = output.files.keys() <= previous.keys()
+    if asked and is_same_target and any(previous[name] != text for name, text in output.files.items()):
+        last = _reader(previous, target, cloud, network)
+        output = module.render(policy, options, replace(kept, last=last))
     files = output.files | allowlist_files(compilation, network)
     identities = output.identities.to_json(deployment.name, network)
     if identities:
@@ -101,8 +103,10 @@ def _network(
     return replace(output, files=files)
 
 
-def _reader(previous: Mapping[str, str], target: str, cloud: str) -> Callable[[], LastRun | None]:
-    """Return what reads the last run, once."""
+def _reader(
+    previous: Mapping[str, str], target: str, cloud: str, network: str
+) -> Callable[[], LastRun | None]:
+    """Return what reads the last run of a network, once. A run of another network is none of this one."""
     known: list[LastRun | None] = []
 
     def last() -> LastRun | None:
@@ -111,7 +115,8 @@ def _reader(previous: Mapping[str, str], target: str, cloud: str) -> Callable[[]
 
         if not known:
             found = folder.read(previous, target, cloud)
-            known.append(LastRun(found.groups, found.priorities))
+            is_ours = all(group.network == network for group in found.groups)
+            known.append(LastRun(found.groups, found.priorities) if is_ours else None)
         return known[0]
 
     return last
@@ -132,7 +137,7 @@ def options_of(deployment: Deployment, network: str) -> Options:
 def _about(compilation: Compilation) -> dict[str, Any]:
     """Return what the manifest says of a run: what wrote the files, and from what."""
     deployment, catalog = compilation.deployment, compilation.catalog
-    edition = deployment.edition or max(catalog.editions)
+    edition = deployment.edition or catalog.newest_edition
     return {
         "keys": KEY_SCHEME,
         "edition": edition,

@@ -8,6 +8,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
 from citrix_netpolicy.errors import InputError, Problem, in_order, nearest
+from citrix_netpolicy.inputs.base import FIRST_EDITION
 from citrix_netpolicy.net import EMPTY, Protocol, ServiceSet
 from citrix_netpolicy.policy import Cause
 
@@ -58,7 +59,7 @@ class NamedDestination:
 
 
 # Why an entry, or a flow of the deployment's own, gave no flow. `entry` is the id of its cause. These are
-# data: `reports.omissions` says them to people, and nothing reads what it says.
+# data: `str` says them to people, and nothing reads what it says.
 
 
 @dataclass(frozen=True, slots=True)
@@ -462,7 +463,7 @@ def _vocabulary_problems(deployment: Deployment, catalog: Catalog) -> Iterator[P
             else:
                 yield from unknown(path, "role", role, placeable)
     if deployment.edition is not None:
-        yield from unknown(("edition",), "edition", deployment.edition, catalog.editions)
+        yield from unknown(("edition",), "edition", deployment.edition, (FIRST_EDITION, *catalog.editions))
     for name in deployment.features:
         yield from unknown(("features", name), "feature", name, catalog.features)
         feature = catalog.features.get(name)

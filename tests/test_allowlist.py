@@ -6,9 +6,11 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from citrix_netpolicy import Deployment, Direction, Policy, compile_deployment
+from citrix_netpolicy import Compilation, Deployment, Direction, compile_deployment
 from citrix_netpolicy.net import Prefix, Protocol, ServiceSet, ports
+from citrix_netpolicy.policy import GroupKey
 from citrix_netpolicy.reports.allowlist import JSON_FILE, TABLE_FILE, allowlist_files
+from citrix_netpolicy.resolve import NamedDestination, Treated
 
 SITE: dict[str, Any] = {
     "name": "site",
@@ -18,22 +20,27 @@ SITE: dict[str, Any] = {
 }
 
 
-def policy(**changes: Any) -> Policy:
+def compiled(**changes: Any) -> Compilation:
     return compile_deployment(Deployment(**{**SITE, **changes}))
 
 
-def rows(found: Policy) -> list[dict[str, Any]]:
-    listed: list[dict[str, Any]] = json.loads(allowlist_files(found)[JSON_FILE])["destinations"]
+def rows(found: Compilation, network: str = "main") -> list[dict[str, Any]]:
+    listed: list[dict[str, Any]] = json.loads(allowlist_files(found, network)[JSON_FILE])["destinations"]
     return listed
 
 
-def to_any_address(found: Policy, tier: str) -> list[str]:
-    rules = found.group(tier).side(Direction.EGRESS)
+def with_named(named: NamedDestination) -> Compilation:
+    found = compiled()
+    return replace(found, resolution=replace(found.resolution, named=(named,)))
+
+
+def to_any_address(found: Compilation, tier: str) -> list[str]:
+    rules = found.policy.group(tier).side(Direction.EGRESS)
     return [str(r.service) for r in rules if isinstance(r.peer, Prefix) and r.peer.length == 0]
 
 
 def test_every_name_is_listed_with_port_source_and_citation() -> None:
-    listed = [row for row in rows(policy()) if row["source"] == "vda" and row["name"] == "*.nssvc.net"]
+    listed = [row for row in rows(compiled()) if row["source"] == "vda" and row["name"] == "*.nssvc.net"]
     told = [(row["protocol"], row["ports"], row["roles"], row["entry"]) for row in listed]
     assert told == [
         ("tcp", [443, 443], ["vda"], "rendezvous-tcp"),
@@ -44,45 +51,47 @@ def test_every_name_is_listed_with_port_source_and_citation() -> None:
 
 
 def test_no_address_is_opened_for_a_name_without_consent() -> None:
-    assert to_any_address(policy(), "vda") == []
-    assert to_any_address(policy(), "cloud-connector") == []
-    reasons = {item.entry: item.reason for item in policy().unenforced}
-    assert reasons["rendezvous-tcp"].startswith("name: ")
+    assert to_any_address(compiled(), "vda") == []
+    assert to_any_address(compiled(), "cloud-connector") == []
+    reasons = {omission.entry: omission for omission in compiled().resolution.omissions}
+    omission = reasons["rendezvous-tcp"]
+    assert isinstance(omission, Treated)
+    assert omission.treatment == "name"
 
 
 def test_consent_opens_the_ports_of_that_tier_only() -> None:
     tiers = {**SITE["tiers"], "vda": {"subnets": ["10.0.0.0/24"], "egress-to-names": "open"}}
-    found = policy(tiers=tiers)
+    found = compiled(tiers=tiers)
     assert to_any_address(found, "vda") == ["tcp 443", "tcp 443", "udp 443", "udp 443"]
     assert to_any_address(found, "cloud-connector") == []
-    assert "rendezvous-tcp" not in {item.entry for item in found.unenforced}
-    assert rows(found) == rows(policy())
+    assert "rendezvous-tcp" not in {omission.entry for omission in found.resolution.omissions}
+    assert rows(found) == rows(compiled())
 
 
 def test_a_feature_that_is_off_lists_nothing() -> None:
-    off = policy(features={"citrix-cloud": False})
+    off = compiled(features={"citrix-cloud": False})
     assert rows(off) == []
-    assert "This site reaches no destination by name." in allowlist_files(off)[TABLE_FILE]
+    assert "This site reaches no destination by name." in allowlist_files(off, "main")[TABLE_FILE]
 
 
 def test_a_name_that_the_source_does_not_print_is_listed_as_unknown() -> None:
     tiers = {"netscaler-mgmt": ["10.0.0.0/28"], "vda": ["10.0.1.0/24"]}
-    found = policy(tiers=tiers, features={"waf-signatures": True})
+    found = compiled(tiers=tiers, features={"waf-signatures": True})
     assert [(row["name"], row["entry"]) for row in rows(found)] == [(None, "adc-waf-signatures")]
-    assert "(not printed in the source)" in allowlist_files(found)[TABLE_FILE]
+    assert "(not printed in the source)" in allowlist_files(found, "main")[TABLE_FILE]
 
 
 def test_a_range_of_ports_is_listed_from_first_to_last() -> None:
-    named = policy().named[0]
+    named = compiled().resolution.named[0]
     ranged = replace(named, services=ServiceSet.of(ports(Protocol.TCP, 8000, 8010)))
-    found = replace(policy(), named=(ranged,))
+    found = with_named(ranged)
     assert {tuple(row["ports"]) for row in rows(found)} == {(8000, 8010)}
-    assert "tcp 8000-8010" in allowlist_files(found)[TABLE_FILE]
+    assert "tcp 8000-8010" in allowlist_files(found, "main")[TABLE_FILE]
 
 
 def test_every_name_of_an_entry_is_listed() -> None:
-    named = replace(policy().named[0], names=("a.example", "b.example"))
-    assert {row["name"] for row in rows(replace(policy(), named=(named,)))} == {"a.example", "b.example"}
+    named = replace(compiled().resolution.named[0], names=("a.example", "b.example"))
+    assert {row["name"] for row in rows(with_named(named))} == {"a.example", "b.example"}
 
 
 def test_a_network_lists_its_own_tiers() -> None:
@@ -91,10 +100,10 @@ def test_a_network_lists_its_own_tiers() -> None:
         "cloud-connector": {"network": "b", "subnets": ["10.1.0.0/28"]},
     }
     networks = {"a": {"cloud": "aws"}, "b": {"cloud": "aws"}}
-    found = policy(cloud=None, networks=networks, tiers=tiers)
-    assert {row["source"] for row in rows(found.in_network("a"))} == {"vda"}
-    assert {row["source"] for row in rows(found.in_network("b"))} == {"cloud-connector"}
-    assert json.loads(allowlist_files(found.in_network("b"))[JSON_FILE])["network"] == "b"
+    found = compiled(cloud=None, networks=networks, tiers=tiers)
+    assert {row["source"] for row in rows(found, "a")} == {"vda"}
+    assert {row["source"] for row in rows(found, "b")} == {"cloud-connector"}
+    assert json.loads(allowlist_files(found, "b")[JSON_FILE])["network"] == "b"
 
 
 def test_a_network_has_only_its_own_groups() -> None:
@@ -103,6 +112,6 @@ def test_a_network_has_only_its_own_groups() -> None:
         "cloud-connector": {"network": "b", "subnets": ["10.1.0.0/28"]},
     }
     networks = {"a": {"cloud": "aws"}, "b": {"cloud": "aws"}}
-    part = policy(cloud=None, networks=networks, tiers=tiers).in_network("a")
-    assert [group.tier for group in part.groups] == ["vda"]
-    assert list(part.networks) == ["a"]
+    part = compiled(cloud=None, networks=networks, tiers=tiers).policy.in_network("a")
+    assert [group.key for group in part.groups] == [GroupKey("a", "vda")]
+    assert part.rule_count == sum(len(group.rules) for group in part.groups)

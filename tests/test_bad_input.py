@@ -27,7 +27,7 @@ from citrix_netpolicy import (
     TargetError,
     cli,
     compile_deployment,
-    write,
+    render,
 )
 from citrix_netpolicy.syntax import document
 
@@ -344,14 +344,9 @@ def _compile(data: Any) -> None:
     text = json.dumps(data, ensure_ascii=False, indent=1)
     try:
         deployment = Deployment.from_document(document.parse(text.encode(), "deployment.yaml"))
-        policy = compile_deployment(deployment)
-        located = deployment.located
-        try:
-            for target in ("aws", "terraform"):
-                for network in policy.networks:
-                    write(policy, target, network)
-        except (InputError, TargetError) as error:
-            raise type(error)(located(problem) for problem in error.problems) from None
+        compilation = compile_deployment(deployment)
+        for target in ("aws", "terraform"):
+            render(compilation, target)
     except (InputError, TargetError) as error:
         _assert_helpful(error)
 
@@ -365,7 +360,7 @@ def _assert_helpful(error: NetpolicyError) -> None:
 def test_the_good_deployment_compiles() -> None:
     deployment = Deployment(**copy.deepcopy(EVERYTHING))
     for network in ("east", "west"):
-        assert write(compile_deployment(deployment), "terraform", network)
+        assert render(compile_deployment(deployment), "terraform", network).files
 
 
 def test_every_wrong_value_at_a_few_places() -> None:

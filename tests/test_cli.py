@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 import citrix_netpolicy
-from citrix_netpolicy import Deployment, cli, compile_deployment, write
+from citrix_netpolicy import Deployment, cli, compile_deployment, render
 from citrix_netpolicy.folder import MANIFEST
-from citrix_netpolicy.reports.allowlist import allowlist_files
 
 if TYPE_CHECKING:
-    from citrix_netpolicy import Policy
+    from citrix_netpolicy import Compilation
 
 ROOT = Path(__file__).parent.parent
 TARGETS = ("aws", "terraform")
@@ -67,14 +66,13 @@ def _file(folder: Path, text: str) -> Path:
     return path
 
 
-def _policy(file: Path) -> Policy:
+def _compiled(file: Path) -> Compilation:
     return compile_deployment(Deployment.load(file))
 
 
-def _expected(policy: Policy, target: str, network: str | None = None) -> dict[str, str]:
+def _expected(compilation: Compilation, target: str, network: str | None = None) -> dict[str, str]:
     """Return the files of one network."""
-    part = policy.in_network(network or next(iter(policy.networks)))
-    return {**write(policy, target, network), **allowlist_files(part)}
+    return dict(render(compilation, target, network).files)
 
 
 def _written(folder: Path) -> dict[str, str]:
@@ -95,17 +93,17 @@ def _compile(file: Path, out: Path, *more: str, target: str = "terraform") -> in
 @pytest.mark.parametrize("target", TARGETS)
 def test_compile_writes_what_the_library_returns(target: str, one: Path, tmp_path: Path) -> None:
     assert _compile(one, tmp_path / "out", target=target) == 0
-    assert _written(tmp_path / "out") == _expected(_policy(one), target)
+    assert _written(tmp_path / "out") == _expected(_compiled(one), target)
 
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_several_networks_get_a_folder_each(target: str, two: Path, tmp_path: Path) -> None:
     assert _compile(two, tmp_path / "out", target=target) == 0
-    policy = _policy(two)
+    compilation = _compiled(two)
     assert _written(tmp_path / "out") == {
         f"{network}/{name}": text
         for network in ("east", "west")
-        for name, text in _expected(policy, target, network).items()
+        for name, text in _expected(compilation, target, network).items()
     }
 
 
@@ -113,9 +111,9 @@ def test_several_networks_get_a_folder_each(target: str, two: Path, tmp_path: Pa
 def test_one_network_of_several(target: str, two: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert _compile(two, out, "--network", "west", target=target) == 0
-    assert _written(out) == _expected(_policy(two), target, "west")
+    assert _written(out) == _expected(_compiled(two), target, "west")
     assert _compile(two, out, "--network", "east", target=target) == 0
-    assert _written(out) == _expected(_policy(two), target, "east")
+    assert _written(out) == _expected(_compiled(two), target, "east")
     assert _compile(two, out, target=target) == 0
     assert {path.name for path in out.iterdir()} == {MANIFEST, "east", "west"}
 
@@ -130,7 +128,7 @@ def test_the_target_may_change(one: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert _compile(one, out, target="terraform") == 0
     assert _compile(one, out, target="aws") == 0
-    assert _written(out) == _expected(_policy(one), "aws")
+    assert _written(out) == _expected(_compiled(one), "aws")
     assert not (out / "tests").exists()
 
 
@@ -211,29 +209,28 @@ def test_the_summary_is_on_stderr(one: Path, tmp_path: Path, capsys: pytest.Capt
     assert _compile(one, tmp_path / "out") == 0
     printed = capsys.readouterr()
     assert printed.out == ""
-    policy = _policy(one)
-    assert policy.rule_count == policy.lower_bound < policy.naive_rules
+    compilation = _compiled(one)
+    policy, omissions = compilation.policy, compilation.resolution.omissions
+    assert policy.rule_count == compilation.lower_bound < compilation.naive_rules
     lines = printed.err.splitlines()
     assert lines[0] == (
         f"site: 3 groups, {policy.rule_count} rules (the fewest possible); "
-        f"naive {policy.naive_rules}, lower bound {policy.lower_bound}"
+        f"{compilation.naive_rules} when every flow is written out"
     )
     counts = ", ".join(f"{group.tier} {len(group.rules)}" for group in policy.groups)
     assert lines[1] == f"  network main: {counts}"
-    assert re.fullmatch(
-        rf"{len(policy.unenforced)} entries not enforced \(.*\); --verbose names them", lines[-1]
-    )
+    assert re.fullmatch(rf"{len(omissions)} entries not enforced \(.*\); --verbose names them", lines[-1])
     numbers = re.findall(r"[(,] ?([0-9]+) ", lines[-1])
-    assert sum(map(int, numbers)) == len(policy.unenforced)
+    assert sum(map(int, numbers)) == len(omissions)
 
 
 def test_verbose_names_every_entry(one: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert _compile(one, tmp_path / "out", "--verbose") == 0
     lines = capsys.readouterr().err.splitlines()
-    policy = _policy(one)
-    start = lines.index(f"{len(policy.unenforced)} entries not enforced:")
-    assert lines[start + 1 :] == [f"  {item.entry}: {item.reason}" for item in policy.unenforced]
-    assert all(item.reason for item in policy.unenforced)
+    omissions = _compiled(one).resolution.omissions
+    start = lines.index(f"{len(omissions)} entries not enforced:")
+    assert lines[start + 1 :] == [f"  {omission.entry}: {omission}" for omission in omissions]
+    assert all(str(omission) for omission in omissions)
 
 
 def test_findings_are_warnings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -335,7 +332,7 @@ def test_the_module_runs(one: Path, tmp_path: Path) -> None:
     done = _run("compile", str(one), "--target", "terraform", "--out", str(tmp_path / "out"))
     assert (done.returncode, done.stdout) == (0, "")
     assert done.stderr.startswith("site: 3 groups, ")
-    assert _written(tmp_path / "out") == _expected(_policy(one), "terraform")
+    assert _written(tmp_path / "out") == _expected(_compiled(one), "terraform")
     checked = _run("compile", str(one), "--target", "aws", "--out", str(tmp_path / "out"), "--check")
     assert checked.returncode == 1
     refused = _run("compile", str(tmp_path), "--target", "aws", "--out", str(tmp_path / "out"))

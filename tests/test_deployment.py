@@ -309,7 +309,7 @@ tiers:
   ddc: {network: east, subnets: [10.0.0.0/16, 10.1.0.0/16]}
   vda: {network: west, subnets: [10.0.0.0/16, 10.1.2.0/24]}
 """
-    assert compile_deployment(load(text)).rule_count > 0
+    assert compile_deployment(load(text)).policy.rule_count > 0
 
 
 def test_a_tier_may_list_a_subnet_and_a_part_of_it() -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from citrix_netpolicy import InputError, OutputError
 from citrix_netpolicy import folder as output
-from citrix_netpolicy.folder import MANIFEST, differences, write_folder
+from citrix_netpolicy.folder import MANIFEST, Module, differences, write_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +42,7 @@ def text_of(caught: pytest.ExceptionInfo[Any]) -> str:
 
 def test_a_folder_is_created(tmp_path: Path) -> None:
     out = tmp_path / "a" / "b"
-    changed = write_folder(out, FILES)
+    changed = write_folder(out, Module(FILES))
     assert sorted(changed) == sorted([*FILES, MANIFEST])
     assert only_files(out).keys() == {*FILES, MANIFEST}
     assert {name: (out / name).read_text() for name in FILES} == FILES
@@ -52,14 +52,14 @@ def test_a_folder_is_created(tmp_path: Path) -> None:
 
 
 def test_an_empty_folder_is_filled(tmp_path: Path) -> None:
-    write_folder(tmp_path, FILES)
+    write_folder(tmp_path, Module(FILES))
     assert only_files(tmp_path).keys() == {*FILES, MANIFEST}
 
 
 def test_modes_are_those_of_any_file(tmp_path: Path) -> None:
     old = os.umask(0o022)
     try:
-        write_folder(tmp_path / "out", FILES)
+        write_folder(tmp_path / "out", Module(FILES))
     finally:
         os.umask(old)
     assert (tmp_path / "out").stat().st_mode & 0o777 == 0o755
@@ -68,28 +68,28 @@ def test_modes_are_those_of_any_file(tmp_path: Path) -> None:
 
 def test_the_second_time_changes_nothing(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    write_folder(out, FILES)
+    write_folder(out, Module(FILES))
     for path in (out, *out.rglob("*")):
         os.utime(path, (1, 1))
-    assert write_folder(out, FILES) == []
-    assert differences(out, FILES) == []
+    assert write_folder(out, Module(FILES)) == []
+    assert differences(out, Module(FILES)) == []
     assert {path.stat().st_mtime for path in (out, *out.rglob("*"))} == {1}
 
 
 def test_only_what_differs_is_written(tmp_path: Path) -> None:
-    write_folder(tmp_path, FILES)
+    write_folder(tmp_path, Module(FILES))
     for path in tmp_path.rglob("*"):
         os.utime(path, (1, 1))
-    assert write_folder(tmp_path, FILES | {"main.tf": "new\n"}) == ["main.tf"]
+    assert write_folder(tmp_path, Module(FILES | {"main.tf": "new\n"})) == ["main.tf"]
     assert (tmp_path / "main.tf").read_text() == "new\n"
     assert (tmp_path / "README.md").stat().st_mtime == 1
     assert (tmp_path / MANIFEST).stat().st_mtime == 1
 
 
 def test_what_is_no_longer_generated_goes_with_its_folders(tmp_path: Path) -> None:
-    write_folder(tmp_path, {**FILES, "a/b/c.tf": "c", "a/d.tf": "d", "kept/e.tf": "e"})
+    write_folder(tmp_path, Module({**FILES, "a/b/c.tf": "c", "a/d.tf": "d", "kept/e.tf": "e"}))
     (tmp_path / "kept" / "mine.txt").write_text("mine")
-    changed = write_folder(tmp_path, {"main.tf": "main\n"})
+    changed = write_folder(tmp_path, Module({"main.tf": "main\n"}))
     assert sorted(changed) == sorted(
         [MANIFEST, "README.md", "a/b/c.tf", "a/d.tf", "kept/e.tf", "tests/module.hcl"]
     )
@@ -102,19 +102,19 @@ def test_foreign_files_stay(tmp_path: Path) -> None:
     for name in ("mine.tf", "tests/mine.hcl", ".terraform.lock.hcl"):
         (tmp_path / name).write_text("mine")
     before = snapshot(tmp_path)
-    write_folder(tmp_path, FILES)
-    write_folder(tmp_path, {})
+    write_folder(tmp_path, Module(FILES))
+    write_folder(tmp_path, Module({}))
     assert snapshot(tmp_path) == before | {MANIFEST: (tmp_path / MANIFEST).read_bytes()}
 
 
 def test_a_file_of_ours_that_was_removed_by_hand_is_no_problem(tmp_path: Path) -> None:
-    write_folder(tmp_path, FILES)
+    write_folder(tmp_path, Module(FILES))
     (tmp_path / "main.tf").unlink()
     shutil.rmtree(tmp_path / "tests")
-    assert differences(tmp_path, FILES) == ["main.tf: missing", "tests/module.hcl: missing"]
-    assert differences(tmp_path, {"README.md": "read me\n"}) == [f"{MANIFEST}: out of date"]
-    write_folder(tmp_path, FILES)
-    assert differences(tmp_path, FILES) == []
+    assert differences(tmp_path, Module(FILES)) == ["main.tf: missing", "tests/module.hcl: missing"]
+    assert differences(tmp_path, Module({"README.md": "read me\n"})) == []
+    write_folder(tmp_path, Module(FILES))
+    assert differences(tmp_path, Module(FILES)) == []
 
 
 def test_a_foreign_file_is_not_overwritten(tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_a_foreign_file_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "README.md").mkdir()
     before = snapshot(tmp_path)
     with pytest.raises(InputError) as caught:
-        write_folder(tmp_path, FILES)
+        write_folder(tmp_path, Module(FILES))
     assert text_of(caught).splitlines() == [
         f"`{tmp_path / name}` is not a file of ours, so it stays "
         "(help: name another folder, or move the file away)"
@@ -133,28 +133,28 @@ def test_a_foreign_file_is_not_overwritten(tmp_path: Path) -> None:
 
 def test_a_foreign_file_that_holds_the_same_becomes_ours(tmp_path: Path) -> None:
     (tmp_path / "main.tf").write_text("main\n")
-    assert "main.tf" not in write_folder(tmp_path, FILES)
-    write_folder(tmp_path, {})
+    assert "main.tf" not in write_folder(tmp_path, Module(FILES))
+    write_folder(tmp_path, Module({}))
     assert not (tmp_path / "main.tf").exists()
 
 
 def test_a_foreign_file_where_a_folder_is_needed_stays(tmp_path: Path) -> None:
     (tmp_path / "tests").write_text("mine")
     with pytest.raises(InputError, match=r"tests` is not a "):
-        write_folder(tmp_path, FILES)
+        write_folder(tmp_path, Module(FILES))
 
 
 def test_a_foreign_file_where_a_folder_is_needed_stops_everything(tmp_path: Path) -> None:
     (tmp_path / "tests").write_text("mine")
     with pytest.raises((InputError, OutputError)):
-        write_folder(tmp_path, FILES)
+        write_folder(tmp_path, Module(FILES))
     assert snapshot(tmp_path) == {"tests": b"mine"}
 
 
 def test_a_foreign_link_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "main.tf").symlink_to("elsewhere")
     with pytest.raises(InputError):
-        write_folder(tmp_path, FILES)
+        write_folder(tmp_path, Module(FILES))
     assert (tmp_path / "main.tf").is_symlink()
 
 
@@ -163,20 +163,19 @@ def test_a_folder_in_the_list_stays(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "mine").write_text("mine")
     with contextlib.suppress(InputError):
-        write_folder(tmp_path, FILES)
+        write_folder(tmp_path, Module(FILES))
     assert (tmp_path / "folder" / "mine").exists()
 
 
 def test_differences_are_told_by_file(tmp_path: Path) -> None:
-    write_folder(tmp_path, FILES)
+    write_folder(tmp_path, Module(FILES))
     (tmp_path / "main.tf").write_text("changed by hand")
     (tmp_path / "README.md").unlink()
     (tmp_path / "README.md").mkdir()
     (tmp_path / "mine").write_text("mine")
     before = snapshot(tmp_path)
     wanted = {"README.md": "read me\n", "main.tf": "main\n", "new/x.tf": "x"}
-    assert differences(tmp_path, wanted) == [
-        f"{MANIFEST}: out of date",
+    assert differences(tmp_path, Module(wanted)) == [
         "README.md: out of date",
         "main.tf: out of date",
         "new/x.tf: missing",
@@ -186,12 +185,14 @@ def test_differences_are_told_by_file(tmp_path: Path) -> None:
 
 
 def test_differences_of_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    assert differences(tmp_path / "out", FILES) == [f"{name}: missing" for name in sorted([*FILES, MANIFEST])]
+    assert differences(tmp_path / "out", Module(FILES)) == [
+        f"{name}: missing" for name in sorted([*FILES, MANIFEST])
+    ]
     assert not any(tmp_path.iterdir())
 
 
 def test_line_ends_are_kept(tmp_path: Path) -> None:
-    write_folder(tmp_path, {"a": "one\ntwo\r\n", "b": "\u00e9\u4e2d"})
+    write_folder(tmp_path, Module({"a": "one\ntwo\r\n", "b": "\u00e9\u4e2d"}))
     assert (tmp_path / "a").read_bytes() == b"one\ntwo\r\n"
     assert (tmp_path / "b").read_bytes() == "\u00e9\u4e2d".encode()
 
@@ -223,10 +224,11 @@ def test_a_list_that_reaches_outside_is_refused(content: str, tmp_path: Path) ->
     before = snapshot(tmp_path)
     for use in (differences, write_folder):
         with pytest.raises(InputError) as caught:
-            use(out, FILES)
-        assert text_of(caught) == (
-            f"`{out / MANIFEST}` is no list of generated files (help: restore it, or remove it and the files)"
-        )
+            use(out, Module(FILES))
+        (problem,) = caught.value.problems
+        assert problem.mark
+        assert problem.mark.file == str(out / MANIFEST)
+        assert "restore it from version control" in problem.hint
     assert snapshot(tmp_path) == before
 
 
@@ -242,13 +244,13 @@ def test_a_list_that_reaches_outside_is_refused(content: str, tmp_path: Path) ->
 def test_a_list_of_another_form_is_refused(content: str, tmp_path: Path) -> None:
     (tmp_path / MANIFEST).write_text(content)
     with pytest.raises(InputError):
-        differences(tmp_path, FILES)
+        differences(tmp_path, Module(FILES))
 
 
 def test_bytes_that_are_no_text_are_no_list(tmp_path: Path) -> None:
     (tmp_path / MANIFEST).write_bytes(b"\xff\xfe")
-    with pytest.raises(InputError, match="no list of generated files"):
-        write_folder(tmp_path, FILES)
+    with pytest.raises(InputError, match="not UTF-8"):
+        write_folder(tmp_path, Module(FILES))
 
 
 def test_a_file_where_the_folder_should_be(tmp_path: Path) -> None:
@@ -257,7 +259,7 @@ def test_a_file_where_the_folder_should_be(tmp_path: Path) -> None:
     for use in (differences, write_folder):
         for out in (file, file / "below"):
             with pytest.raises(InputError) as caught:
-                use(out, FILES)
+                use(out, Module(FILES))
             said = f"cannot read `{out}`: Not a directory (help: name a folder to write to)"
             assert text_of(caught) == said
     assert snapshot(tmp_path) == {"out": b"mine"}
@@ -266,13 +268,13 @@ def test_a_file_where_the_folder_should_be(tmp_path: Path) -> None:
 def test_a_list_that_is_a_folder(tmp_path: Path) -> None:
     (tmp_path / MANIFEST).mkdir()
     with pytest.raises(InputError, match="cannot read"):
-        write_folder(tmp_path, FILES)
+        write_folder(tmp_path, Module(FILES))
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="there is no /proc to be refused by")
 def test_a_folder_that_cannot_be_created() -> None:
     with pytest.raises(OutputError, match=r"^cannot write `/proc/out`: .*; nothing was changed$"):
-        write_folder(Path("/proc/out"), FILES)
+        write_folder(Path("/proc/out"), Module(FILES))
 
 
 # Every step of writing may fail; then the folder is what it was.
@@ -316,7 +318,7 @@ def _prepared(folder: Path, kind: str) -> Path:
     if kind != "absent":
         out.mkdir()
     if kind == "old":
-        write_folder(out, OLD)
+        write_folder(out, Module(OLD))
         (out / "mine.txt").write_text("mine")
     return out
 
@@ -331,22 +333,22 @@ def _fail_at_every_step(tmp_path: Path, kind: str, error: BaseException) -> None
             fault = Interruption(monkeypatch, number, error)
             said = _said(out)
         if not fault.raised:
-            assert differences(out, NEW) == []
+            assert differences(out, Module(NEW)) == []
             assert number > 5, "hardly any step was found"
             return
         if isinstance(error, OSError):
             assert said == f"cannot write `{out}`: No space left on device; nothing was changed"
         assert snapshot(folder) == before, f"step {number}"
         assert not list(folder.rglob(".citrix-netpolicy-*"))
-        assert write_folder(out, NEW), "the next time it is written"
-        assert differences(out, NEW) == []
+        assert write_folder(out, Module(NEW)), "the next time it is written"
+        assert differences(out, Module(NEW)) == []
     raise AssertionError("there is no end of steps")
 
 
 def _said(out: Path) -> str:
     """Write to `out` and return what is said when that fails."""
     try:
-        write_folder(out, NEW)
+        write_folder(out, Module(NEW))
     except (OutputError, KeyboardInterrupt) as error:
         return str(error)
     return ""
@@ -376,7 +378,7 @@ def test_an_interruption_at_any_step_leaves_every_file_as_it_was(
 def test_a_failure_leaves_no_parents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fsync", _raise_full)
     with pytest.raises(OutputError):
-        write_folder(tmp_path / "a" / "b" / "out", NEW)
+        write_folder(tmp_path / "a" / "b" / "out", Module(NEW))
     assert snapshot(tmp_path) == {}
 
 
@@ -388,7 +390,7 @@ def _raise_full(*_: object) -> None:
 def test_an_old_file_that_cannot_be_read(
     tmp_path: Path, use: Callable[..., object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_folder(tmp_path, FILES)
+    write_folder(tmp_path, Module(FILES))
     read_bytes = Path.read_bytes
 
     def refusing(path: Path) -> bytes:
@@ -398,13 +400,13 @@ def test_an_old_file_that_cannot_be_read(
 
     monkeypatch.setattr(Path, "read_bytes", refusing)
     with pytest.raises((InputError, OutputError)):
-        use(tmp_path, FILES)
+        use(tmp_path, Module(FILES))
 
 
 def test_an_empty_folder_that_cannot_be_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_folder(tmp_path, FILES)
+    write_folder(tmp_path, Module(FILES))
     monkeypatch.setattr(Path, "rmdir", _raise_full)
-    write_folder(tmp_path, {"main.tf": "new\n"})
+    write_folder(tmp_path, Module({"main.tf": "new\n"}))
     assert (tmp_path / "main.tf").read_text() == "new\n"
 
 
@@ -414,14 +416,14 @@ FULL_DISK = """\
 import sys
 from pathlib import Path
 from citrix_netpolicy import OutputError
-from citrix_netpolicy.folder import differences, write_folder
+from citrix_netpolicy.folder import Module, differences, write_folder
 for name in ("there", "new"):
     out = Path(sys.argv[1], name)
     if name == "there":
-        write_folder(out, {"main.tf": "old"})
+        write_folder(out, Module({"main.tf": "old"}))
     before = {str(path): path.is_file() and path.read_bytes() for path in Path(sys.argv[1]).rglob("*")}
     try:
-        write_folder(out, {"main.tf": "x" * 40_000, "b.tf": "x" * 40_000})
+        write_folder(out, Module({"main.tf": "x" * 40_000, "b.tf": "x" * 40_000}))
     except OutputError as error:
         print(error)
     after = {str(path): path.is_file() and path.read_bytes() for path in Path(sys.argv[1]).rglob("*")}
@@ -431,9 +433,9 @@ READ_ONLY = """\
 import sys
 from pathlib import Path
 from citrix_netpolicy import OutputError
-from citrix_netpolicy.folder import write_folder
+from citrix_netpolicy.folder import Module, write_folder
 try:
-    write_folder(Path(sys.argv[1], "new"), {"main.tf": "x"})
+    write_folder(Path(sys.argv[1], "new"), Module({"main.tf": "x"}))
 except OutputError as error:
     print(error)
 """

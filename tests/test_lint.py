@@ -31,7 +31,7 @@ def findings(**changes: Any) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for finding in policy.findings:
         assert finding.message
-        assert finding.remedy
+        assert finding.hint
         found.setdefault(finding.code, []).append(finding.subject)
     found.pop("role-without-subnet", None)
     return found

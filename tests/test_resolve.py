@@ -6,12 +6,11 @@ from typing import Any
 
 import pytest
 
-from citrix_netpolicy.compiler import compile_deployment
+from citrix_netpolicy.compiler import compile_deployment, spell_out
 from citrix_netpolicy.errors import InputError
 from citrix_netpolicy.inputs.catalog import Catalog, compose_catalog
 from citrix_netpolicy.inputs.deployment import Deployment
-from citrix_netpolicy.policy import policy_of
-from citrix_netpolicy.resolve import resolve
+from citrix_netpolicy.resolve import RoleMissing, resolve
 from citrix_netpolicy.syntax import document
 
 WORDS = """
@@ -51,7 +50,7 @@ def told(deployment: Deployment, *entries: str) -> tuple[list[str], dict[str, st
     """The flows as text, and the reason of every entry that gave none."""
     resolution = resolve(deployment, catalog(*entries))
     flows = [f"{flow.source} to {flow.destination}: {flow.services}" for flow in resolution.flows]
-    return flows, {item.entry: item.reason for item in resolution.unenforced}
+    return flows, {omission.entry: str(omission) for omission in resolution.omissions}
 
 
 WEB_APP = "id: web-app, source: web, destination: app, services: [{protocol: tcp, ports: [443]}]"
@@ -64,8 +63,7 @@ def test_an_entry_between_deployed_roles_is_a_flow() -> None:
 def test_the_reason_names_the_role_that_nobody_has() -> None:
     entry = "id: e, source: web, destination: db, services: [{protocol: tcp, ports: [1433]}]"
     assert told(site(), entry) == ([], {"e": "no tier or external has the role `db`"})
-    missing = resolve(site(), catalog(entry)).unenforced[0].missing
-    assert missing == ("db",)
+    assert resolve(site(), catalog(entry)).omissions == (RoleMissing("e", ("db",), waiting=True),)
 
 
 @pytest.mark.parametrize(
@@ -218,7 +216,7 @@ def test_an_external_of_other_networks_is_no_destination_either() -> None:
     )
     assert told(deployment, WEB_APP) == (
         [],
-        {"web-app": "`app` is not a peer of the network of tier `web`"},
+        {"web-app": "`web` and `app` are in networks that do not speak with each other"},
     )
 
 
@@ -336,7 +334,7 @@ def test_prefixes_stay_as_declared_where_the_site_says_so(cidrs: str, peers: lis
     entry = "id: e, source: user, destination: web, services: [{protocol: tcp, ports: [80]}]"
     deployment = site(cidrs=cidrs, external={"user": ["192.0.2.0/25", "192.0.2.128/25"]})
     compiled = compile_deployment(deployment, catalog(entry))
-    assert [str(rule.peer) for rule in compiled.group("web").rules] == peers
+    assert [str(rule.peer) for rule in compiled.policy.group("web").rules] == peers
 
 
 @pytest.mark.parametrize(
@@ -385,7 +383,7 @@ def test_words_that_the_catalogue_lacks_are_refused(settings: dict[str, Any], me
 
 def rules(deployment: Deployment, *entries: str) -> list[str]:
     """Every rule as text: its group, direction, peer and service."""
-    policy = policy_of(deployment, resolve(deployment, catalog(*entries)))
+    policy = spell_out(deployment, resolve(deployment, catalog(*entries)))
     return [
         f"{group.tier} {rule.direction} {type(rule.peer).__name__} {rule.peer}: {rule.service}"
         for group in policy.groups

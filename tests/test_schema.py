@@ -11,7 +11,7 @@ from support import real
 from citrix_netpolicy import Deployment
 from citrix_netpolicy.inputs.catalog import load_catalog
 from citrix_netpolicy.inputs.schema import deployment_schema
-from citrix_netpolicy.inputs.starter import STARTER
+from citrix_netpolicy.inputs.starter import starter
 from citrix_netpolicy.syntax import document
 
 ROOT = Path(__file__).parent.parent
@@ -59,7 +59,7 @@ def test_examples_are_accepted(path: Path, validator: Any) -> None:
 
 
 def test_the_starter_is_accepted(validator: Any) -> None:
-    assert complaints(validator, document.parse(STARTER.encode(), "starter").data) == []
+    assert complaints(validator, document.parse(starter("2026.11").encode(), "starter").data) == []
 
 
 @pytest.mark.parametrize(

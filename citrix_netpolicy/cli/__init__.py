@@ -9,7 +9,7 @@ from enum import IntEnum
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
-import citrix_netpolicy
+from citrix_netpolicy.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,7 +66,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="citrix-netpolicy", description="Minimal, cited firewall rules for Citrix."
     )
-    parser.add_argument("--version", action="version", version=citrix_netpolicy.__version__)
+    parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for verb, text in VERBS.items():
         command = commands.add_parser(verb, help=text)

@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> Exit:
     try:
         with options.file.open("x", encoding="utf-8") as file:
-            file.write(starter(max(load_catalog().editions)))
+            file.write(starter(load_catalog().newest_edition))
     except FileExistsError:
         message = f"`{options.file}` is there already"
         raise InputError(Problem(code="already-there", message=message, hint="name another file")) from None

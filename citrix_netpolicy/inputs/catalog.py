@@ -201,6 +201,11 @@ class Catalog(Model):
         """Return the catalogue shipped with the library."""
         return load_catalog()
 
+    @property
+    def newest_edition(self) -> str:
+        """The newest edition that this catalogue names."""
+        return max(self.editions, default=FIRST_EDITION)
+
     def entry(self, id_: str) -> Entry:
         """Return the entry with this id. Raises InputError with the nearest id when there is none."""
         for entry in self.entries:
@@ -367,7 +372,8 @@ class _Composition:
         for name, feature in self.vocabularies["features"].items():
             file, path = self.places[f"features {name}"]
             self._all_known(file, path, feature.roles, (*feature.requires, *feature.conflicts))
-            self._known(file, path, "editions", feature.since)
+            for edition in _later(feature.since):
+                self._known(file, path, "editions", edition)
             if name in _reachable(name, self.vocabularies["features"]):
                 self._problem("circular-feature", file, path, f"`{name}` requires itself")
 
@@ -398,13 +404,18 @@ def _words_of(entry: Entry) -> Iterator[tuple[str, str, Iterable[str]]]:
     """Yield the words that an entry uses: under which key, of which vocabulary, and which."""
     yield "source", "roles", entry.source
     yield "destination", "roles", entry.destination
-    yield "since", "editions", (entry.since,)
+    yield "since", "editions", _later(entry.since)
     yield "features", "features", (name.removeprefix("!") for name in entry.features)
     yield "citations", "documents", (citation.document for citation in entry.citations)
     for service in entry.services:
         yield "services", "features", (name.removeprefix("!") for name in service.features)
         if service.parameter:
             yield "services", "parameters", (service.parameter,)
+
+
+def _later(edition: str) -> tuple[str, ...]:
+    """Return an edition that must be known; the first one always is."""
+    return () if edition == FIRST_EDITION else (edition,)
 
 
 def _reachable(name: str, features: Mapping[str, Feature]) -> set[str]:
