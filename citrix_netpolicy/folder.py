@@ -26,7 +26,15 @@ if TYPE_CHECKING:
     from citrix_netpolicy.syntax.document import Node
     from citrix_netpolicy.targets import Output
 
-__all__ = ["MANIFEST", "Module", "changes_of", "differences", "previous_files", "write_folder"]
+__all__ = [
+    "MANIFEST",
+    "Module",
+    "changes_of",
+    "differences",
+    "previous_files",
+    "restore_command",
+    "write_folder",
+]
 
 MANIFEST: Final = ".citrix-netpolicy.json"
 FORMAT: Final = 2
@@ -180,7 +188,14 @@ def _manifest(folder: Path) -> dict[str, Any] | None:
         return _checked(document.parse_json(content, str(path)).root)
     except InputError as error:
         hint = "restore it from version control, or remove it and the files that it lists"
+        if any(problem.code == "merge-conflict" for problem in error.problems):
+            hint = f"run `{restore_command(folder)}`, then compile again"
         raise InputError(replace(problem, hint=problem.hint or hint) for problem in error.problems) from None
+
+
+def restore_command(folder: Path, branch: str = "HEAD") -> str:
+    """Return what brings a folder back to the state of a branch, also in the middle of a merge."""
+    return f"git rm -rqf {folder} && git checkout {branch} -- {folder}"
 
 
 def _checked(root: Node) -> dict[str, Any]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+import re
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from hashlib import sha256
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from citrix_netpolicy.errors import InputError, Problem, TargetError, nearest
-from citrix_netpolicy.folder import Module
+from citrix_netpolicy.errors import InputError, Mark, Problem, TargetError, nearest
+from citrix_netpolicy.folder import Module, restore_command
 from citrix_netpolicy.identities import FILE as IDENTITIES
 from citrix_netpolicy.identities import Identities, LastRun, read_identities
 from citrix_netpolicy.reports.allowlist import allowlist_files
@@ -16,7 +19,7 @@ from citrix_netpolicy.syntax import document
 from citrix_netpolicy.targets import TARGETS, Options, load_target
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
     from citrix_netpolicy.compiler import Compilation
     from citrix_netpolicy.inputs.deployment import Deployment
@@ -26,6 +29,7 @@ __all__ = ["options_of", "render"]
 
 # The scheme of the keys of resources in modules; a change of it is a change of every state file.
 KEY_SCHEME: Final = 1
+_CONFLICT: Final = re.compile(r"^(<{7}|={7}|>{7})( |$)", re.MULTILINE)
 
 
 def render(
@@ -34,14 +38,15 @@ def render(
     network: str | None = None,
     *,
     previous: Mapping[str, str] | None = None,
+    folder: str | Path = "",
     attached: Iterable[str] = (),
 ) -> Module:
     """Return the files of `target`, and what people should know of them. Nothing is written.
 
     Of a deployment with several networks, `network` picks one; without it each gets a folder of its name.
     `previous` holds the files of the last run, relative path with `/` to text, so that nothing moves that
-    need not; it may lack files. `attached` names tiers whose machines carry all groups that the last run
-    asked for.
+    need not; it may lack files. `folder` is how messages call the place that they came from. `attached`
+    names tiers whose machines carry all groups that the last run asked for.
 
     Raises InputError when the target or the network is not known, the target does not support the cloud, or
     `previous` cannot be read; TargetError when a cloud cannot hold the policy.
@@ -67,16 +72,25 @@ def render(
             before = {
                 path.removeprefix(place): text for path, text in previous.items() if path.startswith(place)
             }
-            output = _network(compilation, target, name, before, tiers)
+            run = _Previous(before, Path(folder, name) if place else Path(folder))
+            output = _network(compilation, target, name, run, tiers)
             files |= {f"{place}{path}": text for path, text in output.files.items()}
             outputs[name] = output
     except (InputError, TargetError) as error:
-        raise type(error)(deployment.located(problem) for problem in error.problems) from None
+        mended = (_with_remedy(problem, Path(folder)) for problem in error.problems)
+        raise type(error)(deployment.located(problem) for problem in mended) from None
     return Module(files, _about(compilation), outputs)
 
 
+def _with_remedy(problem: Problem, folder: Path) -> Problem:
+    """Return a problem with the command that mends the folder of the last run, where that is the remedy."""
+    if problem.code == "merge-conflict":
+        return replace(problem, hint=f"run `{restore_command(folder)}`, then compile again")
+    return replace(problem, hint=problem.hint.replace("FOLDER", str(folder)))
+
+
 def _network(
-    compilation: Compilation, target: str, network: str, previous: Mapping[str, str], attached: frozenset[str]
+    compilation: Compilation, target: str, network: str, previous: _Previous, attached: frozenset[str]
 ) -> Output:
     """Return the output of one network, with all files that stand beside the target's own."""
     deployment = compilation.deployment
@@ -85,16 +99,15 @@ def _network(
     policy = compilation.policy.in_network(network)
     options = options_of(deployment, network)
     kept = Identities(attached=attached)
-    if IDENTITIES in previous:
-        source = document.parse_json(previous[IDENTITIES], IDENTITIES)
+    if IDENTITIES in previous.files:
+        source = document.parse_json(previous.files[IDENTITIES], str(previous.folder / IDENTITIES))
         kept = replace(read_identities(source, deployment.name, network), attached=attached)
     # What the last run wrote is slow to read. Where nobody asks for it, or all files come out as they are, it
     # can change nothing; otherwise the files are made once more with it at hand.
     asked: list[None] = []
     output = module.render(policy, options, replace(kept, last=lambda: asked.append(None)))
-    is_same_target = output.files.keys() <= previous.keys()
-    if asked and is_same_target and any(previous[name] != text for name, text in output.files.items()):
-        last = _reader(previous, target, cloud, network)
+    if asked and previous.is_changed(output.files):
+        last = cache(partial(previous.last_run, target, cloud, network))
         output = module.render(policy, options, replace(kept, last=last))
     files = output.files | allowlist_files(compilation, network)
     identities = output.identities.to_json(deployment.name, network)
@@ -103,23 +116,53 @@ def _network(
     return replace(output, files=files)
 
 
-def _reader(
-    previous: Mapping[str, str], target: str, cloud: str, network: str
-) -> Callable[[], LastRun | None]:
-    """Return what reads the last run of a network, once. A run of another network is none of this one."""
-    known: list[LastRun | None] = []
+@dataclass(frozen=True, slots=True)
+class _Previous:
+    """The files of the last run of one network, and the folder that they came from."""
 
-    def last() -> LastRun | None:
+    files: Mapping[str, str]
+    folder: Path
+
+    def is_changed(self, files: Mapping[str, str]) -> bool:
+        """Tell whether these files of the same target are all there, and not all the same."""
+        return files.keys() <= self.files.keys() and any(
+            self.files[name] != text for name, text in files.items()
+        )
+
+    def last_run(self, target: str, cloud: str, network: str) -> LastRun | None:
+        """Read what the last run wrote. A run of another network is none of this one.
+
+        Raises InputError, with the place, when the files are not as they were written.
+        """
         # A parser stands behind this.
         from citrix_netpolicy.found import folder  # noqa: PLC0415
 
-        if not known:
-            found = folder.read(previous, target, cloud)
-            is_ours = all(group.network == network for group in found.groups)
-            known.append(LastRun(found.groups, found.priorities) if is_ours else None)
-        return known[0]
+        try:
+            self._refuse_conflicts()
+            found = folder.read(self.files, target, cloud)
+        except InputError as error:
+            raise InputError(map(self._placed, error.problems)) from None
+        if any(group.network != network for group in found.groups):
+            return None
+        return LastRun(found.groups, found.priorities)
 
-    return last
+    def _placed(self, problem: Problem) -> Problem:
+        mark = problem.mark
+        if mark is None:
+            return problem
+        return replace(problem, mark=replace(mark, file=str(self.folder / mark.file)))
+
+    def _refuse_conflicts(self) -> None:
+        for name, text in sorted(self.files.items()):
+            found = _CONFLICT.search(text)
+            if found and not name.endswith(".md"):
+                raise InputError(
+                    Problem(
+                        code="merge-conflict",
+                        message="the file holds the conflict markers of a merge",
+                        mark=Mark(name, text.count("\n", 0, found.start()) + 1, 1),
+                    )
+                )
 
 
 def options_of(deployment: Deployment, network: str) -> Options:

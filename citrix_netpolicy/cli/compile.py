@@ -45,6 +45,7 @@ def _run(options: argparse.Namespace) -> Exit:
         options.target,
         options.network,
         previous=previous_files(options.out),
+        folder=options.out,
         attached=options.attached,
     )
     if options.check:

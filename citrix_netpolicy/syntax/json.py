@@ -47,8 +47,7 @@ class _Reader:
         conflict = _CONFLICT.search(self.text)
         if conflict:
             message = "the file holds the conflict markers of a merge"
-            hint = f"run `git checkout --ours -- {self.name}`, then compile again"
-            raise self._refusal(message, conflict.start(), "merge-conflict", hint)
+            raise self._refusal(message, conflict.start(), "merge-conflict")
         value = self._value(())
         self._skip()
         if self.place < len(self.text):
@@ -147,8 +146,8 @@ class _Reader:
             self.line += 1
         self.places[path] = (self.line, place - self.lines[self.line])
 
-    def _refusal(self, message: str, place: int, code: str = "not-json", hint: str = "") -> InputError:
+    def _refusal(self, message: str, place: int, code: str = "not-json") -> InputError:
         line = self.text.count("\n", 0, place)
         column = place - (self.text.rfind("\n", 0, place) + 1)
         mark = Mark(self.name, line + 1, column + 1)
-        return InputError(Problem(code=code, message=message, mark=mark, hint=hint))
+        return InputError(Problem(code=code, message=message, mark=mark))
