@@ -187,8 +187,8 @@ def _held(node: Node) -> dict[str, int]:
 # A folder of generated files that a merge has mixed is mended by going back to one side of it and compiling
 # again. `FOLDER` stands for its name, which is not known here.
 MERGED: Final = (
-    "two branches were merged; run `git rm -rqf FOLDER && git checkout BRANCH -- FOLDER` with the branch that "
-    "is deployed, then compile again"
+    "two branches were merged; run `git rm -rqf FOLDER && git checkout BRANCH -- FOLDER` with the "
+    "branch that is deployed, then compile again"
 )
 
 
