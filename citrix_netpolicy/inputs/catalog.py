@@ -10,7 +10,8 @@ from pydantic import BeforeValidator, Field, StrictBool, ValidationError, field_
 
 from citrix_netpolicy import resources
 from citrix_netpolicy.errors import InputError, Problem, nearest
-from citrix_netpolicy.inputs.base import FIRST_EDITION, Edition, Model, ServiceSpec, listed, problems_of
+from citrix_netpolicy.inputs.base import FIRST_EDITION, Edition, Model, ServiceSpec, listed
+from citrix_netpolicy.inputs.problems import problems_of
 from citrix_netpolicy.syntax import document
 
 if TYPE_CHECKING:

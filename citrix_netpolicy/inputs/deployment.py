@@ -22,16 +22,8 @@ from pydantic import (
 
 from citrix_netpolicy import net
 from citrix_netpolicy.errors import DataPath, InputError, Problem, in_order, nearest
-from citrix_netpolicy.inputs.base import (
-    Edition,
-    Model,
-    PortRanges,
-    ServiceSpec,
-    listed,
-    problems_of,
-    shown,
-    some,
-)
+from citrix_netpolicy.inputs.base import Edition, Model, PortRanges, ServiceSpec, listed, some
+from citrix_netpolicy.inputs.problems import problems_of, shown
 from citrix_netpolicy.syntax import document
 
 if TYPE_CHECKING:
