@@ -14,6 +14,7 @@ from citrix_netpolicy.errors import InputError, Mark, Problem, TargetError, near
 from citrix_netpolicy.folder import Module, restore_command
 from citrix_netpolicy.identities import FILE as IDENTITIES
 from citrix_netpolicy.identities import Identities, LastRun, read_identities
+from citrix_netpolicy.reports.allowlist import JSON_FILE as ALLOWLIST
 from citrix_netpolicy.reports.allowlist import allowlist_files
 from citrix_netpolicy.syntax import document
 from citrix_netpolicy.targets import TARGETS, Options, load_target
@@ -69,10 +70,7 @@ def render(
     try:
         for name in names:
             place = f"{name}/" if len(names) > 1 else ""
-            before = {
-                path.removeprefix(place): text for path, text in previous.items() if path.startswith(place)
-            }
-            run = _Previous(before, Path(folder, name) if place else Path(folder))
+            run = _Previous.of(previous, Path(folder), name, is_only=len(names) == 1)
             output = _network(compilation, target, name, run, tiers)
             files |= {f"{place}{path}": text for path, text in output.files.items()}
             outputs[name] = output
@@ -123,6 +121,15 @@ class _Previous:
     files: Mapping[str, str]
     folder: Path
 
+    @classmethod
+    def of(cls, files: Mapping[str, str], folder: Path, network: str, *, is_only: bool) -> _Previous:
+        """Find the files of one network among those of a folder, where it may have been the only one."""
+        place = f"{network}/"
+        inside = {name.removeprefix(place): text for name, text in files.items() if name.startswith(place)}
+        if inside:
+            return cls(inside, folder / network)
+        return cls(files if is_only or _network_of(files) == network else {}, folder)
+
     def is_changed(self, files: Mapping[str, str]) -> bool:
         """Tell whether these files of the same target are all there, and not all the same."""
         return files.keys() <= self.files.keys() and any(
@@ -163,6 +170,15 @@ class _Previous:
                         mark=Mark(name, text.count("\n", 0, found.start()) + 1, 1),
                     )
                 )
+
+
+def _network_of(files: Mapping[str, str]) -> str | None:
+    """Return the network that files in the folder itself belong to, where one does."""
+    try:
+        found = document.parse_json(files.get(ALLOWLIST, ""), ALLOWLIST).root.members()
+        return found["network"].text()
+    except (InputError, KeyError):
+        return None
 
 
 def options_of(deployment: Deployment, network: str) -> Options:

@@ -302,3 +302,23 @@ def test_two_rules_of_one_priority_are_answered_with_the_command(tmp_path: Path)
     with pytest.raises(NetpolicyError) as caught:
         render(real.compile_data(changed), "azure", previous=files, folder="out")
     assert any("git checkout" in problem.hint for problem in caught.value.problems)
+
+
+def test_a_second_network_moves_the_files_and_not_the_priorities(tmp_path: Path) -> None:
+    repository = Repository(tmp_path / "repository", "azure", "azure")
+    repository.commit(BASE)
+    # A number that no name asks for shows whether the last run was read.
+    name = "network-security-groups.json"
+    text = (repository.out / name).read_text()
+    number = re.findall(r'"priority": (1[0-9]{3}|2[0-9]{3}|3[0-9]{3})', text)[0]
+    (repository.out / name).write_text(text.replace(f'"priority": {number}', '"priority": 1234'))
+    data = copy.deepcopy(BASE)
+    data["networks"]["other"] = {"cloud": "azure"}
+    for tier in data["tiers"].values():
+        tier["network"] = "main"
+    data["tiers"]["vda-two"] = {"roles": ["vda"], "subnets": ["10.9.0.0/24"], "network": "other"}
+    repository.file.write_text(_yaml(data))
+    assert repository.compile() == Exit.DONE
+    assert '"priority": 1234' in (repository.out / "main" / name).read_text()
+    assert "1234" in (repository.out / "main" / "identities.json").read_text()
+    assert not (repository.out / name).exists()
