@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from citrix_netpolicy.resolve import Cause
+from citrix_netpolicy.policy import Cause
 from citrix_netpolicy.targets.describe import describe, plain_text
 
 # The characters of a security group rule's description, as the EC2 API reference lists them.

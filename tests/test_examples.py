@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support import real
 
 from citrix_netpolicy import Deployment, compile_deployment, traffic_of
 from citrix_netpolicy.cli import Exit, main
 from citrix_netpolicy.minimize import minimize
-from citrix_netpolicy.targets import TARGETS, read, write
+from citrix_netpolicy.targets import TARGETS
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -54,24 +55,24 @@ def _contents(folder: Path) -> dict[str, bytes]:
 
 @each_deployment
 def test_the_rules_are_as_few_as_the_bound(path: Path) -> None:
-    policy = compile_deployment(Deployment.load(path))
-    assert policy.rule_count == policy.lower_bound < policy.naive_rules
+    compilation = compile_deployment(Deployment.load(path))
+    assert compilation.policy.rule_count == compilation.lower_bound < compilation.naive_rules
 
 
 @each_deployment
 def test_stable_prefixes_permit_the_same(path: Path) -> None:
-    policy = compile_deployment(Deployment.load(path))
+    policy = compile_deployment(Deployment.load(path)).policy
     assert traffic_of(minimize(policy, "stable").groups) == traffic_of(policy.groups)
 
 
 @each_deployment
 @pytest.mark.parametrize("target", TARGETS)
 def test_what_is_written_reads_back_with_the_same_meaning(path: Path, target: str) -> None:
-    policy = compile_deployment(Deployment.load(path))
-    for name, network in policy.networks.items():
+    compilation = compile_deployment(Deployment.load(path))
+    for name, network in compilation.deployment.networks.items():
         if network.cloud in TARGETS[target]:
-            groups = read(write(policy, target, name), target, network.cloud)
-            assert traffic_of(groups) == traffic_of(policy.in_network(name).groups)
+            groups = real.read(real.files_of(compilation, target, name), target, network.cloud)
+            assert traffic_of(groups) == traffic_of(compilation.policy.in_network(name).groups)
 
 
 def _script() -> ModuleType:
@@ -88,7 +89,7 @@ def test_the_build_script_makes_the_groups(ec2: Any) -> None:
     vpc = ec2.create_vpc(CidrBlock="10.20.0.0/16")["Vpc"]["VpcId"]
     path = EXAMPLES / "terraform" / "reference" / "deployment.yaml"
     ids = _script().apply(ec2, str(path), vpc)
-    policy = compile_deployment(Deployment.load(path))
+    policy = compile_deployment(Deployment.load(path)).policy
     groups = ec2.describe_security_groups(GroupIds=list(ids.values()))["SecurityGroups"]
     made = {group["GroupId"]: group for group in groups}
     for group in policy.groups:

@@ -40,8 +40,8 @@ def compile_with(folder: Path, ours: str) -> list[str]:
     (folder / "apps").mkdir()
     (folder / "apps" / "our-apps.yaml").write_text(ours)
     (folder / "site.yaml").write_text(SITE)
-    policy = compile_deployment(Deployment.load(folder / "site.yaml"))
-    return [f"{flow.source} to {flow.destination}: {flow.services}" for flow in policy.flows]
+    compilation = compile_deployment(Deployment.load(folder / "site.yaml"))
+    return [f"{flow.source} to {flow.destination}: {flow.services}" for flow in compilation.resolution.flows]
 
 
 def test_own_entries_and_roles_join_the_shipped_ones(tmp_path: Path) -> None:

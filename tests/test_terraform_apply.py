@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from support import real
 
-from citrix_netpolicy import Policy, traffic_of, write
+from citrix_netpolicy import Policy, traffic_of
 from citrix_netpolicy.net import Prefix
 from citrix_netpolicy.policy import rule_order
-from citrix_netpolicy.targets.aws.groups import security_groups
+from citrix_netpolicy.targets.aws import groups as aws
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
 
     from citrix_netpolicy import Rule
+    from citrix_netpolicy.targets.aws.groups import SecurityGroup
 
 pytestmark = pytest.mark.slow
 
@@ -29,6 +30,10 @@ pytestmark = pytest.mark.slow
 Place = tuple[str, str]
 
 PATCHING = "5985-5986"
+
+
+def security_groups(case: real.Case) -> tuple[SecurityGroup, ...]:
+    return aws.security_groups(case.policy, case.options).groups
 
 
 def rules_by_place(policy: Policy) -> dict[Place, Rule]:
@@ -39,10 +44,10 @@ def rules_by_place(policy: Policy) -> dict[Place, Rule]:
     }
 
 
-def expected_actions(before: Policy, after: Policy) -> dict[Place, list[str]]:
+def expected_actions(before: real.Case, after: real.Case) -> dict[Place, list[str]]:
     """Return what a plan does to each rule when a site goes from its first policy to the next."""
-    old, new = rules_by_place(before), rules_by_place(after)
-    old_text, new_text = real.expected_rules(before), real.expected_rules(after)
+    old, new = rules_by_place(before.policy), rules_by_place(after.policy)
+    old_text, new_text = real.expected_rules(before.policy), real.expected_rules(after.policy)
     actions: dict[Place, list[str]] = {}
     for place in old.keys() | new.keys():
         if place not in new:
@@ -56,12 +61,12 @@ def expected_actions(before: Policy, after: Policy) -> dict[Place, list[str]]:
     return actions
 
 
-def assert_plan(plan: dict[str, Any], before: Policy, after: Policy) -> None:
+def assert_plan(plan: dict[str, Any], before: real.Case, after: real.Case) -> None:
     """Hold every change of a plan against the two policies."""
     planned = real.changes(plan, *real.RULE_TYPES)
     expected = expected_actions(before, after)
     assert {place: change["actions"] for place, change in planned.items()} == expected
-    wanted = real.expected_rules(after)
+    wanted = real.expected_rules(after.policy)
     for place, change in planned.items():
         if change["actions"] == ["update"]:
             old, new = change["before"], change["after"]
@@ -71,22 +76,21 @@ def assert_plan(plan: dict[str, Any], before: Policy, after: Policy) -> None:
     others = {
         place: change["actions"] for place, change in real.changes(plan).items() if place not in planned
     }
-    same_rules = rules_by_place(before).keys() == rules_by_place(after).keys()
+    same_rules = rules_by_place(before.policy).keys() == rules_by_place(after.policy).keys()
     assert others == {
         **{("aws_security_group", group.key): ["no-op"] for group in security_groups(after)},
         ("terraform_data", ""): ["no-op"] if same_rules else ["update"],
     }
 
 
-def assert_applied(site: real.Site, ec2: EC2Client, policy: Policy, vpc: str) -> None:
+def assert_applied(site: real.Site, ec2: EC2Client, case: real.Case, vpc: str) -> None:
     """Read everything back from EC2 and hold it against the policy, as traffic and rule by rule."""
     ids, names = site.output("ids"), site.output("names")
-    groups = security_groups(policy)
-    network = next(iter(policy.networks))
-    found = real.read_groups(ec2, ids, network)
-    assert traffic_of(found) == traffic_of(policy.groups)
+    groups = security_groups(case)
+    found = real.read_groups(ec2, ids, case.options.network)
+    assert traffic_of(found) == traffic_of(case.groups)
     assert {group.tier: sorted(group.rules, key=rule_order) for group in found} == {
-        group.tier: sorted(group.rules, key=rule_order) for group in policy.groups
+        group.tier: sorted(group.rules, key=rule_order) for group in case.groups
     }
     assert {tier: len(tier_ids) for tier, tier_ids in ids.items()} == {
         tier: sum(group.tier == tier for group in groups) for tier in {group.tier for group in groups}
@@ -115,9 +119,9 @@ def test_a_site_lives_from_its_first_apply_to_its_end(
     # The VPC has IPv6, so that each new group begins with two rules that let everything out.
     vpc = real.create_vpc(ec2_server, ipv6=True)
     data = real.example("reference")
-    first = real.compile_data(data)
+    first = real.Case.of(real.compile_data(data))
 
-    site = terraform.site(tmp_path, write(first, "terraform"), moto_server, vpc)
+    site = terraform.site(tmp_path, first.files("terraform"), moto_server, vpc)
     site.create()
     assert_applied(site, ec2_server, first, vpc)
     assert_plan(site.plan(), first, first)
@@ -125,11 +129,11 @@ def test_a_site_lives_from_its_first_apply_to_its_end(
     # One more subnet of a tier that rules name by its group changes no rule. One more feature does, and a
     # range that widens by one port is another rule.
     data["tiers"]["vda"]["subnets"].append("10.20.96.0/20")
-    assert expected_actions(first, real.compile_data(data)) == expected_actions(first, first)
+    assert expected_actions(first, real.Case.of(real.compile_data(data))) == expected_actions(first, first)
     data["features"]["tls-to-vda"] = True
     data["flows"]["patching"]["services"][0]["ports"] = ["5985-5987"]
-    second = real.compile_data(data)
-    site.place(write(second, "terraform"))
+    second = real.Case.of(real.compile_data(data))
+    site.place(second.files("terraform"))
     plan = site.plan()
     assert_plan(plan, first, second)
     kinds = {change["actions"][0] for change in real.changes(plan, *real.RULE_TYPES).values()}
@@ -170,21 +174,22 @@ def test_two_networks_are_applied_into_two_vpcs(
         GroupName="directory", Description="not ours", VpcId=real.create_vpc(ec2_server)
     )
     data["external"]["domain-controller"] = {"security-group": directory["GroupId"]}
-    policy = real.compile_data(data)
+    compilation = real.compile_data(data)
     sites = {}
     for network, vpc in vpcs.items():
-        part = policy.in_network(network)
-        sites[network] = terraform.site(tmp_path / network, write(part, "terraform"), moto_server, vpc)
+        part = real.Case.of(compilation, network)
+        sites[network] = terraform.site(tmp_path / network, part.files("terraform"), moto_server, vpc)
         sites[network].create()
         assert_applied(sites[network], ec2_server, part, vpc)
 
     # A new subnet of the session hosts opens the control plane to it, and changes no rule of their own.
     data["tiers"]["vda"]["subnets"].append("10.50.192.0/18")
     grown = real.compile_data(data)
-    assert grown.in_network("workload").groups == policy.in_network("workload").groups
-    part = grown.in_network("control")
-    sites["control"].place(write(part, "terraform"))
-    assert_plan(sites["control"].plan(), policy.in_network("control"), part)
+    before = real.Case.of(compilation, "control")
+    assert grown.policy.in_network("workload") == compilation.policy.in_network("workload")
+    part = real.Case.of(grown, "control")
+    sites["control"].place(part.files("terraform"))
+    assert_plan(sites["control"].plan(), before, part)
     sites["control"].apply()
     assert_applied(sites["control"], ec2_server, part, vpcs["control"])
 
@@ -217,8 +222,8 @@ def test_a_tier_of_several_groups_is_applied(
             },
         },
     }
-    policy = real.compile_data(data)
-    assert len(security_groups(policy)) > len(policy.groups) == 2
-    site = terraform.site(tmp_path, write(policy, "terraform"), moto_server, vpc)
+    case = real.Case.of(real.compile_data(data))
+    assert len(security_groups(case)) > len(case.groups) == 2
+    site = terraform.site(tmp_path, case.files("terraform"), moto_server, vpc)
     site.create()
-    assert_applied(site, ec2_server, policy, vpc)
+    assert_applied(site, ec2_server, case, vpc)

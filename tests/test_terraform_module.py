@@ -19,9 +19,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from support import real
 
-from citrix_netpolicy import InputError, Policy, TargetError, traffic_of, write
+from citrix_netpolicy import Compilation, InputError, TargetError, traffic_of
 from citrix_netpolicy.syntax import hcl
-from citrix_netpolicy.targets import read
 from citrix_netpolicy.targets.aws.groups import security_groups
 
 if TYPE_CHECKING:
@@ -139,24 +138,24 @@ each_module = pytest.mark.parametrize(
 
 
 @pytest.fixture(scope="session")
-def nasty_policy() -> Policy:
+def nasty() -> Compilation:
     return real.compile_data(nasty_data())
 
 
 @pytest.fixture
-def policy(
+def case(
     name: str,
     network: str,
-    reference: Policy,
-    two_networks: Policy,
-    nasty_policy: Policy,
-) -> Policy:
-    policies = {
+    reference: Compilation,
+    two_networks: Compilation,
+    nasty: Compilation,
+) -> real.Case:
+    compilations = {
         "reference": reference,
         "two-networks": two_networks,
-        "nasty": nasty_policy,
+        "nasty": nasty,
     }
-    return policies[name].in_network(network)
+    return real.Case.of(compilations[name], network)
 
 
 # Terraform's own judgement
@@ -165,9 +164,9 @@ def policy(
 @pytest.mark.slow
 @each_module
 def test_terraform_formats_validates_and_tests_the_module(
-    policy: Policy, terraform: real.Terraform, tmp_path: Path
+    case: real.Case, terraform: real.Terraform, tmp_path: Path
 ) -> None:
-    folder = terraform.module(tmp_path / "module", write(policy, "terraform"))
+    folder = terraform.module(tmp_path / "module", case.files("terraform"))
     assert terraform.run(folder, "fmt", "-check", "-recursive", "-diff") == ""
     judgement = json.loads(terraform.run(folder, "validate", "-json"))
     assert (judgement["valid"], judgement["diagnostics"]) == (True, [])
@@ -176,9 +175,9 @@ def test_terraform_formats_validates_and_tests_the_module(
 
 @pytest.mark.slow
 def test_the_test_of_a_module_is_able_to_fail(
-    reference: Policy, terraform: real.Terraform, tmp_path: Path
+    reference: Compilation, terraform: real.Terraform, tmp_path: Path
 ) -> None:
-    files = write(reference, "terraform")
+    files = real.files_of(reference, "terraform")
     group = "aws_security_group.tier[each.value.tier].id"
     assert group in files["main.tf"]
     files["main.tf"] = files["main.tf"].replace(group, "values(aws_security_group.tier)[0].id")
@@ -190,14 +189,14 @@ def test_the_test_of_a_module_is_able_to_fail(
 @pytest.mark.slow
 @each_module
 def test_the_plan_is_the_policy_rule_by_rule(
-    policy: Policy, terraform: real.Terraform, tmp_path: Path
+    case: real.Case, terraform: real.Terraform, tmp_path: Path
 ) -> None:
-    site = terraform.site(tmp_path, write(policy, "terraform"))
+    site = terraform.site(tmp_path, case.files("terraform"))
     plan = site.plan("-refresh=false")
     assert plan["complete"]
     assert {tuple(change["actions"]) for change in real.changes(plan).values()} == {("create",)}
 
-    expected = real.expected_rules(policy)
+    expected = real.expected_rules(case.policy)
     planned = real.changes(plan, *real.RULE_TYPES)
     assert planned.keys() == expected.keys()
     for place, change in planned.items():
@@ -212,13 +211,13 @@ def test_the_plan_is_the_policy_rule_by_rule(
     assert groups == {
         group.key: {
             "name_prefix": f"{group.name}-",
-            "description": f"Managed by citrix-netpolicy: tier {group.tier} of {policy.name}",
+            "description": "Managed by citrix-netpolicy",
             "vpc_id": real.NO_VPC,
             "tags": {**real.TAGS, "Name": group.name},
         }
-        for group in security_groups(policy)
+        for group in security_groups(case.policy, case.options).groups
     }
-    assert output_keys(plan) == {group.tier for group in policy.groups}
+    assert output_keys(plan) == {group.tier for group in case.groups}
 
     others = real.changes(plan).keys() - planned.keys()
     assert {type_ for type_, _ in others} == {"aws_security_group", "terraform_data"}
@@ -232,10 +231,10 @@ def output_keys(plan: dict[str, Any]) -> set[str]:
 # Names and quotes
 
 
-def test_what_is_nasty_is_read_back(nasty_policy: Policy) -> None:
+def test_what_is_nasty_is_read_back(nasty: Compilation) -> None:
     for target in ("aws", "terraform"):
-        files = write(nasty_policy, target)
-        assert traffic_of(read(files, target, "aws")) == traffic_of(nasty_policy.groups)
+        files = real.files_of(nasty, target)
+        assert traffic_of(real.read(files, target, "aws")) == traffic_of(nasty.policy.groups)
 
 
 @pytest.mark.parametrize(
@@ -253,12 +252,12 @@ def test_a_tier_with_a_word_of_hcl_for_a_name_is_read_back_or_refused(tier: str)
             "reason": "r",
         }
     }
-    policy = real.compile_data(data)
+    compilation = real.compile_data(data)
     try:
-        files = write(policy, "terraform")
+        files = real.files_of(compilation, "terraform")
     except TargetError:
         return
-    assert traffic_of(read(files, "terraform", "aws")) == traffic_of(policy.groups)
+    assert traffic_of(real.read(files, "terraform", "aws")) == traffic_of(compilation.policy.groups)
 
 
 @pytest.mark.parametrize(
@@ -266,16 +265,16 @@ def test_a_tier_with_a_word_of_hcl_for_a_name_is_read_back_or_refused(tier: str)
 )
 def test_what_is_no_module_of_ours_is_refused_as_input(text: str) -> None:
     with pytest.raises(InputError, match=r"rules\.tf"):
-        read({"rules.tf": text}, "terraform", "aws")
+        real.read({"rules.tf": text}, "terraform", "aws")
 
 
 def test_a_name_that_python_hcl2_cannot_read_is_refused_as_input() -> None:
     data = nasty_data()
     data["tiers"]["a${"] = data["tiers"].pop("x=y")
     del data["flows"]["out"]
-    files = write(real.compile_data(data), "terraform")
+    files = real.files_of(real.compile_data(data), "terraform")
     with pytest.raises(InputError, match=r"rules\.tf"):
-        read(files, "terraform", "aws")
+        real.read(files, "terraform", "aws")
 
 
 nasty_text = st.text(alphabet='${}%"\\\n\té', max_size=12)
@@ -355,7 +354,7 @@ def test_a_name_that_hcl_can_hold_and_aws_cannot_is_refused(tier: str) -> None:
     data = nasty_data()
     data["tiers"][tier] = {"roles": ["vda"], "subnets": ["10.2.0.0/24"]}
     with pytest.raises(TargetError, match="AWS refuses the group name"):
-        write(real.compile_data(data), "terraform")
+        real.files_of(real.compile_data(data), "terraform")
 
 
 # The same input gives the same bytes
@@ -373,12 +372,11 @@ def shuffled(value: Any, chance: random.Random) -> Any:
 
 
 def files_of(data: dict[str, Any]) -> dict[str, str]:
-    policy = real.compile_data(data)
+    compilation = real.compile_data(data)
     return {
-        f"{target}/{network}/{path}": text
+        f"{target}/{path}": text
         for target in ("aws", "terraform")
-        for network in policy.networks
-        for path, text in write(policy, target, network).items()
+        for path, text in real.files_of(compilation, target).items()
     }
 
 

@@ -29,9 +29,12 @@ from citrix_netpolicy import (
     render,
 )
 from citrix_netpolicy.found import folder
+from citrix_netpolicy.generate import options_of
+from citrix_netpolicy.identities import Identities
 from citrix_netpolicy.net import Prefix, Protocol, Service
 from citrix_netpolicy.policy import ExistingGroup, GroupReference, PrefixList, rule_order
 from citrix_netpolicy.syntax import document
+from citrix_netpolicy.targets import Options, Output, load_target
 from citrix_netpolicy.targets.aws.ec2 import rules_of
 from citrix_netpolicy.targets.describe import describe
 
@@ -81,6 +84,37 @@ def files_of(
     """Return the files of a target alone, without the lists that stand beside them for people."""
     files = render(compilation, target, network, previous=previous).files
     return {name: text for name, text in files.items() if "fqdn-allowlist" not in name}
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A policy of one network, and what a target is told beside it."""
+
+    policy: Policy
+    options: Options
+    cloud: str = "aws"
+
+    @classmethod
+    def of(cls, compilation: Compilation, network: str | None = None) -> Case:
+        """Return one network of a compilation, or its only one."""
+        names = [network] if network else list(compilation.deployment.networks)
+        (name,) = names
+        cloud = compilation.deployment.networks[name].cloud
+        return cls(compilation.policy.in_network(name), options_of(compilation.deployment, name), cloud)
+
+    @property
+    def groups(self) -> tuple[Group, ...]:
+        """The groups of the policy."""
+        return self.policy.groups
+
+    def render(self, target: str, identities: Identities | None = None) -> Output:
+        """Return what a target makes of it."""
+        module = load_target(target, self.cloud)
+        return module.render(self.policy, self.options, identities or Identities())
+
+    def files(self, target: str) -> dict[str, str]:
+        """Return the files that a target makes of it."""
+        return self.render(target).files
 
 
 def read(files: Mapping[str, str], target: str, cloud: str) -> tuple[Group, ...]:
