@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from citrix_netpolicy.generate import render
     from citrix_netpolicy.inputs.catalog import Catalog
     from citrix_netpolicy.inputs.deployment import Deployment
-    from citrix_netpolicy.minimize import minimize
     from citrix_netpolicy.policy import Cause, Direction, Group, GroupKey, Policy, Rule
     from citrix_netpolicy.traffic import Traffic, traffic_of
 
@@ -46,7 +45,6 @@ __all__ = [
     "TargetError",
     "Traffic",
     "compile_deployment",
-    "minimize",
     "render",
     "traffic_of",
     "write_folder",
@@ -76,7 +74,6 @@ _HOMES = {
     "TargetError": "errors",
     "Traffic": "traffic",
     "compile_deployment": "compiler",
-    "minimize": "minimize",
     "render": "generate",
     "traffic_of": "traffic",
     "write_folder": "folder",

@@ -97,6 +97,11 @@ def test_imports_come_from_below(name: str) -> None:
     assert not above, f"{name} imports from {sorted(above)}"
 
 
+def test_no_public_name_is_that_of_a_module() -> None:
+    # Loading the module would replace what the name stands for.
+    assert not {name for name in citrix_netpolicy.__all__ if name in FILES}
+
+
 def test_a_policy_knows_numbers_and_places_alone() -> None:
     assert imports_of("policy") == {"errors", "net"}
 
