@@ -30,7 +30,7 @@ from citrix_netpolicy import (
 )
 from citrix_netpolicy.found import folder
 from citrix_netpolicy.generate import options_of
-from citrix_netpolicy.identities import Identities
+from citrix_netpolicy.identities import Identities, LastRun
 from citrix_netpolicy.net import Prefix, Protocol, Service
 from citrix_netpolicy.policy import ExistingGroup, GroupReference, PrefixList, rule_order
 from citrix_netpolicy.syntax import document
@@ -112,9 +112,13 @@ class Case:
         module = load_target(target, self.cloud)
         return module.render(self.policy, self.options, identities or Identities())
 
-    def files(self, target: str) -> dict[str, str]:
-        """Return the files that a target makes of it."""
-        return self.render(target).files
+    def files(self, target: str, previous: Mapping[str, str] | None = None) -> dict[str, str]:
+        """Return the files that a target makes of it, after a run that left `previous`."""
+        if previous is None:
+            return self.render(target).files
+        found = folder.read(previous, target, self.cloud)
+        last = LastRun(found.groups, found.priorities)
+        return self.render(target, Identities(last=lambda: last)).files
 
 
 def read(files: Mapping[str, str], target: str, cloud: str) -> tuple[Group, ...]:
