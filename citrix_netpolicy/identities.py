@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from citrix_netpolicy.syntax.document import Document, Node
 
-__all__ = ["FILE", "Identities", "LastRun", "TierIdentity", "derived_priority", "read_identities"]
+__all__ = ["FILE", "MERGED", "Identities", "LastRun", "TierIdentity", "derived_priority", "read_identities"]
 
 FILE: Final = "identities.json"
 FORMAT: Final = 1

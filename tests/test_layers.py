@@ -29,7 +29,7 @@ ORDER = (
     "targets.aws.ec2 targets.azure.cover",
     "targets.aws.attributes targets.azure.groups",
     "targets.aws.placement targets.azure.arm",
-    "targets.aws.groups targets.azure.attributes",
+    "targets.aws.groups targets.azure.attributes targets.azure.effective",
     "targets.aws.ec2_json targets.aws.terraform",
     "targets.azure.arm_json targets.azure.bicep targets.azure.terraform",
     "found.folder reports.allowlist reports.catalog inputs.schema inputs.starter",

@@ -110,6 +110,11 @@ class Node:
             raise self.refusal(f"`{clean(text)}` is not valid here", hint=nearest(text, known))
         return text
 
+    def only(self, value: Any, what: str) -> None:
+        """Refuse any value but this one."""
+        if type(self.value) is not type(value) or self.value != value:
+            raise self.refusal(f"expected {what}")
+
     def integer(self, first: int, last: int) -> int:
         """Return a whole number between `first` and `last`, both inclusive."""
         if type(self.value) is not int:

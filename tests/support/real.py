@@ -429,8 +429,8 @@ def read_groups(ec2: EC2Client, ids: Mapping[str, Sequence[str]], network: str) 
     """Read back the groups of every tier; `ids` maps tiers to the ids of their groups, the first first."""
     references = {tier_ids[0]: tier for tier, tier_ids in ids.items()}
 
-    def peer(pair: Mapping[str, str]) -> GroupReference | ExistingGroup:
-        group = pair["GroupId"]
+    def peer(pair: document.Node) -> GroupReference | ExistingGroup:
+        group = pair.members()["GroupId"].text()
         return GroupReference(references[group]) if group in references else ExistingGroup(group)
 
     groups = []
@@ -443,6 +443,7 @@ def read_groups(ec2: EC2Client, ids: Mapping[str, Sequence[str]], network: str) 
             }
             for direction, permissions in sides.items():
                 for permission in permissions:
-                    rules += rules_of(permission, direction, peer)
+                    read = document.Document("ec2", permission, {}).root
+                    rules += rules_of(read, direction, peer)
         groups.append(Group(GroupKey(network, tier), tuple(sorted(rules, key=rule_order))))
     return tuple(groups)
