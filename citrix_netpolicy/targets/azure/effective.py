@@ -78,18 +78,34 @@ def _services(rule: ArmRule) -> ServiceSet:
 
 def _undecided(rules: Sequence[ArmRule]) -> Iterator[Problem]:
     """Find denies that may or may not take something away from an allow that comes later."""
-    for index, deny in enumerate(rules):
-        if deny.allows or deny.theirs is None:
-            continue
-        later = [(rule.name, rule.theirs, _services(rule)) for rule in rules[index + 1 :] if rule.allows]
-        later += [("of Azure", (peer,), _EVERYTHING) for peer in _DEFAULTS[deny.direction]]
-        for name, peers, services in later:
-            if _services(deny) & services and _may_meet(deny.theirs, peers):
-                message = (
-                    f"rule `{clean(deny.name)}` denies what rule `{clean(name)}` may allow; whether their "
-                    "addresses overlap is not known"
-                )
-                yield Problem(code="undecided", message=message, mark=deny.mark)
+    denies: list[tuple[ArmRule, ServiceSet]] = []
+    # What a rule about any address has decided for all that come later.
+    closed = EMPTY
+    for rule in rules:
+        services = _services(rule) - closed
+        if rule.allows:
+            yield from _meetings(denies, rule.name, rule.theirs, services)
+        elif rule.theirs is not None:
+            denies.append((rule, services))
+        if rule.theirs is None:
+            closed |= services
+    for peer in _DEFAULTS[rules[0].direction] if rules else ():
+        yield from _meetings(denies, f"of Azure for {peer}", (peer,), _EVERYTHING - closed)
+
+
+def _meetings(
+    denies: Iterable[tuple[ArmRule, ServiceSet]],
+    name: str,
+    allowed: tuple[Peer, ...] | None,
+    services: ServiceSet,
+) -> Iterator[Problem]:
+    for deny, denied in denies:
+        if denied & services and _may_meet(deny.theirs or (), allowed):
+            message = (
+                f"rule `{clean(deny.name)}` denies what rule `{clean(name)}` may allow; whether their "
+                "addresses overlap is not known"
+            )
+            yield Problem(code="undecided", message=message, mark=deny.mark)
 
 
 def _may_meet(denied: Iterable[Peer], allowed: Iterable[Peer] | None) -> bool:
