@@ -121,14 +121,16 @@ def _entry(old: str, new: str) -> str:
         ),
         (
             _entry("[{protocol: tcp, ports: 80}]", "[{protocol: udp, ports: 80, parameter: xml-port}]"),
-            "a.yaml:9:16: entries[0].services[0]: parameter `xml-port` moves tcp ports, but this service is udp",
+            "a.yaml:9:16: entries[0].services[0]: parameter `xml-port` moves tcp ports, "
+            "but this service is udp",
         ),
         (
             _entry(
                 "[{protocol: tcp, ports: 80}]",
                 "[{protocol: tcp, ports: 80}, {protocol: icmp, type: 8, parameter: xml-port}]",
             ),
-            "a.yaml:9:44: entries[0].services[1]: parameter `xml-port` moves tcp ports, but this service is icmp",
+            "a.yaml:9:44: entries[0].services[1]: parameter `xml-port` moves tcp ports, "
+            "but this service is icmp",
         ),
         (
             HEAD.replace("document: ports", "document: porst") + ENTRY,
