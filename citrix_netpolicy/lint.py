@@ -226,7 +226,7 @@ def _idle_flows(compiled: _Compiled) -> Iterator[Finding]:
 
 
 def _expired_acceptances(compiled: _Compiled) -> Iterator[Finding]:
-    """Acceptances whose last day has passed.
+    """Find acceptances whose last day has passed.
 
     They still hold: a date must not break a run.
     """
