@@ -1,4 +1,4 @@
-"""The tasks of a maintainer. `.ci/run` runs the landing tier; docs/development.md says when to run the others."""
+"""The tasks of a maintainer. `.ci/run` runs the landing tier; docs/development.md tells of the others."""
 
 from __future__ import annotations
 

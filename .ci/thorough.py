@@ -1,4 +1,4 @@
-"""A pytest plugin for the long tier: each law is tried on EXAMPLES_FACTOR times its examples, always new ones."""
+"""A pytest plugin for the long tier: laws are tried on EXAMPLES_FACTOR times their examples, always new."""
 
 from __future__ import annotations
 
