@@ -170,7 +170,7 @@ class _Previous:
                 raise InputError(
                     Problem(
                         code="merge-conflict",
-                        message="the file holds the conflict markers of a merge",
+                        message="the file contains merge conflict markers",
                         mark=Mark(name, text.count("\n", 0, found.start()) + 1, 1),
                     )
                 )

@@ -98,9 +98,9 @@ def _open_to_the_world(compiled: _Compiled) -> Iterator[Finding]:
                 yield Finding(
                     "open-to-the-world",
                     group.tier,
-                    f"tier `{group.tier}` opens {rule.service} to any address ({rule.peer}), and with it "
-                    f"what is not meant for the Internet: {', '.join(inside)}",
-                    "narrow the peer's addresses, or give roles that face the Internet a tier of their own",
+                    f"tier `{group.tier}` opens {rule.service} to any address ({rule.peer}), "
+                    f"including flows not meant for the Internet: {', '.join(inside)}",
+                    "narrow the peer's addresses, or move roles that face the Internet to their own tier",
                     locations=compiled.at("tiers", group.tier),
                 )
 
@@ -127,11 +127,11 @@ def _unserved_roles(compiled: _Compiled) -> Iterator[Finding]:
             wanted = need.feature is None or compiled.features[need.feature]
             if wanted and compiled.roles.isdisjoint(need.one_of):
                 lacking = " or ".join(f"`{partner}`" for partner in need.one_of)
-                remedy = f"give a tier or an external the role {lacking}"
+                remedy = f"add a tier or external with role {lacking}"
                 yield Finding(
                     "role-cannot-work",
                     role,
-                    f"the site has `{role}` but not {lacking}: {need.why}",
+                    f"the deployment has `{role}` but not {lacking}: {need.why}",
                     f"{remedy}, or turn `{need.feature}` off" if need.feature else remedy,
                     locations=compiled.holders(role),
                 )
@@ -151,8 +151,8 @@ def _idle_features(compiled: _Compiled) -> Iterator[Finding]:
             yield Finding(
                 "feature-without-effect",
                 name,
-                f"feature `{name}` is {state}, which changes nothing in this site",
-                "remove it, or deploy the roles it is about",
+                f"feature `{name}` is {state}, which has no effect here",
+                "remove it, or deploy the roles that it affects",
                 locations=compiled.at("features", name),
             )
 
@@ -165,8 +165,8 @@ def _idle_parameters(compiled: _Compiled) -> Iterator[Finding]:
             yield Finding(
                 "parameter-without-effect",
                 name,
-                f"parameter `{name}` changes nothing in this site",
-                "remove it, or deploy the roles it is about",
+                f"parameter `{name}` has no effect here",
+                "remove it, or deploy the roles that it affects",
                 locations=compiled.at("parameters", name),
             )
 
@@ -205,8 +205,8 @@ def _idle_exclusions(compiled: _Compiled) -> Iterator[Finding]:
             yield Finding(
                 "exclusion-without-effect",
                 exclusion.entry,
-                f"the entry `{exclusion.entry}` is excluded, but gives nothing in this site anyway",
-                f"remove it; `citrix-netpolicy catalog show {exclusion.entry}` tells of the entry",
+                f"entry `{exclusion.entry}` is excluded, but would produce no rules here anyway",
+                f"remove it; see `citrix-netpolicy catalog show {exclusion.entry}`",
                 locations=compiled.at("exclude", index),
             )
 
@@ -219,8 +219,8 @@ def _idle_flows(compiled: _Compiled) -> Iterator[Finding]:
             yield Finding(
                 "flow-without-effect",
                 name,
-                f"a part of the flow `{name}` gives no rule: {item}",
-                "check its ends",
+                f"part of flow `{name}` produces no rule: {item}",
+                "check its `source` and `destination`",
                 locations=compiled.at("flows", name),
             )
 
@@ -251,7 +251,7 @@ def _lonely_tiers(compiled: _Compiled) -> Iterator[Finding]:
                 "tier-without-peers",
                 group.tier,
                 f"tier `{group.tier}` has no flow with any peer",
-                "check its roles, and that the roles it speaks with are deployed",
+                "check its roles, and that the roles it communicates with are deployed",
                 locations=compiled.at("tiers", group.tier),
             )
 
@@ -267,8 +267,8 @@ def _roles_without_subnet(compiled: _Compiled) -> Iterator[Finding]:
         yield Finding(
             "role-without-subnet",
             role,
-            f"no tier or external has the role `{role}`, so these give no rule: {', '.join(entries)}",
-            "add it if the site has it",
+            f"no tier or external provides role `{role}`; left out: {', '.join(entries)}",
+            "add it if you have it",
             Severity.NOTE,
         )
 

@@ -302,21 +302,23 @@ class Prefix(NamedTuple):
         try:
             ip = ipaddress.ip_address(address)
         except ValueError:
-            raise ValueError(f"`{text}` is no IPv4 or IPv6 prefix such as 10.20.1.0/24") from None
+            raise ValueError(
+                f"`{text}` is not a valid prefix; use one such as 10.20.1.0/24 or 2001:db8::/32"
+            ) from None
         bits = BITS[ip.version]
         if isinstance(ip, ipaddress.IPv6Address):
             if ip.scope_id is not None:
-                raise ValueError(f"`{text}` has a zone, which no cloud rule can carry")
+                raise ValueError(f"`{text}` has a zone, which cloud rules do not support")
             if ip.ipv4_mapped is not None:
-                raise ValueError(f"`{text}` is an IPv4 address in IPv6 form; write it as IPv4")
+                raise ValueError(f"`{text}` is an IPv4-mapped IPv6 address; write it as IPv4")
         if not slash:
             return cls(ip.version, int(ip), bits)
         if length not in _LENGTHS or int(length) > bits:
-            raise ValueError(f"`{text}` has no prefix length between 0 and {bits}")
+            raise ValueError(f"`{text}` needs a prefix length between 0 and {bits}")
         network = int(ip) >> (bits - int(length)) << (bits - int(length))
         if network != int(ip):
             meant = cls(ip.version, network, int(length))
-            raise ValueError(f"`{text}` has bits set behind its prefix length; write {meant}")
+            raise ValueError(f"`{text}` has host bits set; did you mean {meant}?")
         return cls(ip.version, network, int(length))
 
     @property

@@ -86,7 +86,7 @@ class RoleMissing:
     waiting: bool = False
 
     def __str__(self) -> str:
-        return f"no tier or external has the role {' or '.join(f'`{role}`' for role in self.roles)}"
+        return f"no tier or external provides role {' or '.join(f'`{role}`' for role in self.roles)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ class Excluded:
     reason: str
 
     def __str__(self) -> str:
-        return f"excluded by the site: {self.reason}"
+        return f"excluded by the deployment: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ class Treated:
 
     def __str__(self) -> str:
         if self.same_as:
-            return f"duplicate: the same as `{self.same_as}`"
+            return f"duplicate of `{self.same_as}`"
         return f"{self.treatment}: {self.reason}"
 
 
@@ -136,7 +136,7 @@ class NoCommonFamily:
     services: str = ""
 
     def __str__(self) -> str:
-        lacking = f" that has {self.services}" if self.services else ""
+        lacking = f" with {self.services}" if self.services else ""
         return f"`{self.source}` and `{self.destination}` share no address family{lacking}"
 
 
@@ -155,9 +155,9 @@ class Needless:
             case "outside":
                 return f"{ends} are both outside the networks"
             case "one-host":
-                return f"both ends are the one host of tier `{self.source}`"
+                return f"both ends are the single host of tier `{self.source}`"
             case "other-network":
-                return f"{ends} are in networks that do not speak with each other"
+                return f"{ends} are in networks that do not communicate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -456,9 +456,9 @@ def _vocabulary_problems(deployment: Deployment, catalog: Catalog) -> Iterator[P
         for index, role in enumerate(end.roles):
             path = (place, name, "roles", index)
             if role in catalog.roles and role not in placeable:
-                hint = f"it stands for others; place one of {', '.join(catalog.members(role))}"
+                hint = "use one of " + ", ".join(f"`{member}`" for member in catalog.members(role))
                 yield deployment.problem(
-                    "wildcard-placed", path, f"the role `{role}` is nowhere by itself", hint
+                    "wildcard-placed", path, f"role `{role}` is a wildcard and cannot be placed", hint
                 )
             else:
                 yield from unknown(path, "role", role, placeable)
@@ -468,7 +468,7 @@ def _vocabulary_problems(deployment: Deployment, catalog: Catalog) -> Iterator[P
         yield from unknown(("features", name), "feature", name, catalog.features)
         feature = catalog.features.get(name)
         if feature and not deployment.has_edition(feature.since):
-            message = f"feature `{name}` came with edition {feature.since}, after {deployment.edition}"
+            message = f"feature `{name}` was added in edition {feature.since}, and the deployment uses edition {deployment.edition}"
             hint = f"remove it, or set `edition: {feature.since}`"
             yield deployment.problem("newer-edition", ("features", name), message, hint)
     for name in deployment.parameters:
@@ -502,6 +502,6 @@ def _feature_problems(deployment: Deployment, catalog: Catalog) -> Iterator[Prob
             if states[other] and frozenset((name, other)) not in told:
                 told.add(frozenset((name, other)))
                 chosen, default = (name, other) if name in deployment.features else (other, name)
-                message = f"features `{chosen}` and `{default}` exclude each other"
-                hint = f"turn one of them off: `{default}: false`"
+                message = f"features `{chosen}` and `{default}` cannot be on together"
+                hint = f"turn one off, for example `{default}: false`"
                 yield deployment.problem("feature-conflict", ("features", chosen), message, hint)

@@ -71,7 +71,7 @@ def test_consent_opens_the_ports_of_that_tier_only() -> None:
 def test_a_feature_that_is_off_lists_nothing() -> None:
     off = compiled(features={"citrix-cloud": False})
     assert rows(off) == []
-    assert "This site reaches no destination by name." in allowlist_files(off, "main")[TABLE_FILE]
+    assert "This deployment reaches no destination by name." in allowlist_files(off, "main")[TABLE_FILE]
 
 
 def test_a_name_that_the_source_does_not_print_is_listed_as_unknown() -> None:

@@ -445,7 +445,7 @@ def test_a_service_tag_of_a_deployment_in_aws_is_refused() -> None:
 
 
 def test_group_names_that_differ_in_case_only_are_refused() -> None:
-    with pytest.raises(TargetError, match="upper from lower case") as refusal:
+    with pytest.raises(TargetError, match="case-insensitive") as refusal:
         security_groups(make_case(make_group("Web", []), make_group("web", [])))
     assert "`Web`" in str(refusal.value)
     assert "`web`" in str(refusal.value)

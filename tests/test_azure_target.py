@@ -933,7 +933,7 @@ def refusal(case: real.Case) -> str:
 )
 def test_peers_of_aws_are_refused(peer: Peer) -> None:
     text = refusal(make_case(make_group("app", [ingress(peer), ingress(peer, ports(Protocol.UDP, 1))])))
-    assert text.count(f"tiers.app: Azure does not know `{peer}`, a peer of tier `app`") == 1
+    assert text.count(f"tiers.app: Azure has no equivalent of `{peer}`, a peer of tier `app`") == 1
 
 
 @pytest.mark.parametrize(
@@ -954,7 +954,7 @@ def test_names_that_azure_takes_are_taken(tier: str) -> None:
 def test_names_that_differ_in_case_only_are_refused() -> None:
     text = refusal(make_case(make_group("Web"), make_group("web")))
     assert "tiers `Web` and `web` would share the name `nsg-site-web`" in text
-    assert "upper from lower case" in text
+    assert "case-insensitive" in text
 
 
 def tags(count: int) -> list[Rule]:
@@ -969,13 +969,13 @@ def hosts(count: int) -> list[Rule]:
 def test_more_rules_than_a_group_holds_are_refused_with_the_numbers() -> None:
     check_accepted(made(*tags(998)), {})
     text = refusal(make_case(make_group("app", tags(999))))
-    assert "tiers.app: tier `app` needs 1001 rules; a network security group holds 1000" in text
+    assert "tiers.app: tier `app` needs 1001 rules; a network security group can hold 1000" in text
 
 
 def test_more_addresses_than_a_group_holds_are_refused_with_the_numbers() -> None:
     check_accepted(made(*hosts(3990)), {})
     text = refusal(make_case(make_group("app", hosts(4100))))
-    assert re.search(r"tiers\.app: tier `app` needs 41\d\d addresses on one side; .* holds 4000", text)
+    assert re.search(r"tiers\.app: tier `app` needs 41\d\d addresses on one side; .* can hold 4000", text)
 
 
 def test_as_many_addresses_as_a_group_holds_are_taken() -> None:
@@ -989,7 +989,7 @@ def test_more_application_security_groups_than_a_group_may_name_are_refused() ->
         made(*rules[:100]), {tier: f"{PROVIDER}/applicationSecurityGroups/{tier}" for tier in tiers}
     )
     text = refusal(make_case(make_group("app", rules)))
-    assert "needs 101 application security groups; a network security group holds 100" in text
+    assert "needs 101 application security groups; a network security group can hold 100" in text
 
 
 def test_every_problem_is_told_at_once() -> None:
@@ -1255,5 +1255,5 @@ def test_probe_ports_are_refused_in_aws_with_line_and_hint(
     err = capsys.readouterr().err
     assert f"{site}:8:" in err
     assert "storefront" in err
-    assert "make it an external" in err
+    assert "add it as an external" in err
     assert not (site.parent / "out").exists()

@@ -136,20 +136,24 @@ def test_both_parsers_of_pyyaml_agree(case: str, monkeypatch: pytest.MonkeyPatch
             "2:7: byte 0xed is not UTF-8 (help: save the file as UTF-8)",
             id="surrogate",
         ),
-        pytest.param(b"name: si\0te\n", "1:9: the file holds a character that YAML does not allow", id="nul"),
-        pytest.param(b"\0" * 100, "1:1: the file holds a character that YAML does not allow", id="only-nul"),
+        pytest.param(
+            b"name: si\0te\n", "1:9: the file contains a character that YAML does not allow", id="nul"
+        ),
+        pytest.param(
+            b"\0" * 100, "1:1: the file contains a character that YAML does not allow", id="only-nul"
+        ),
         pytest.param(
             b"name: site\ncloud: \x1b[31maws\n",
-            "2:8: the file holds a character that YAML does not allow",
+            "2:8: the file contains a character that YAML does not allow",
             id="escape",
         ),
-        pytest.param(b"[" * 100_000, "1:41: values are nested more than 40 deep", id="brackets"),
-        pytest.param(b"- " * 100_000, "1:81: values are nested more than 40 deep", id="dashes"),
-        pytest.param(b"{a: " * 100_000, "1:161: values are nested more than 40 deep", id="maps"),
-        pytest.param(b"{" * 100_000, "1:2: a key is a plain word here", id="braces"),
-        pytest.param(b"? " * 100_000, "1:3: a key is a plain word here", id="question-marks"),
+        pytest.param(b"[" * 100_000, "1:41: values are nested more than 40 levels deep", id="brackets"),
+        pytest.param(b"- " * 100_000, "1:81: values are nested more than 40 levels deep", id="dashes"),
+        pytest.param(b"{a: " * 100_000, "1:161: values are nested more than 40 levels deep", id="maps"),
+        pytest.param(b"{" * 100_000, "1:2: expected a plain key", id="braces"),
+        pytest.param(b"? " * 100_000, "1:3: expected a plain key", id="question-marks"),
         pytest.param(
-            b"[" + b"1," * 250_000 + b"1]", "1:400002: the file holds more than 200000 values", id="values"
+            b"[" + b"1," * 250_000 + b"1]", "1:400002: the file contains more than 200000 values", id="values"
         ),
         pytest.param(
             b"name: site\rcloud: aws\r",

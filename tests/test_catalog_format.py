@@ -142,12 +142,12 @@ def _entry(old: str, new: str) -> str:
         ),
         (
             _entry("id: ddc-vda", "id: DDC_VDA"),
-            "a.yaml:5:5: entries[0].id: `DDC_VDA` is no id: lower-case words joined by single hyphens",
+            "a.yaml:5:5: entries[0].id: `DDC_VDA` is not a valid id; use lowercase words joined by hyphens",
         ),
         (
             _entry("purpose: Registration", "purpose: R\u00e9gistration"),
-            "a.yaml:10:5: entries[0].purpose: a purpose is 1 to 80 characters that every cloud accepts in a "
-            "rule description",
+            "a.yaml:10:5: entries[0].purpose: a purpose must be 1 to 80 characters that every cloud accepts "
+            "in a rule description",
         ),
         (_entry("    purpose: Registration\n", ""), "a.yaml:5:5: entries[0]: `purpose` is missing"),
         (
@@ -176,23 +176,26 @@ def _entry(old: str, new: str) -> str:
         ),
         (
             HEAD + ENTRY + "    treatment: retired\n    reason: x\n    duplicate-of: a\n",
-            "a.yaml:5:5: entries[0]: treatment `duplicate` and `duplicate-of` go together",
+            "a.yaml:5:5: entries[0]: `treatment: duplicate` and `duplicate-of` require each other",
         ),
         (
             HEAD + ENTRY + "    treatment: duplicate\n    duplicate-of: ddc-vdaa\n",
-            "a.yaml:12:5: entries[0].duplicate-of: `ddc-vdaa` is no entry that stands for itself "
+            "a.yaml:12:5: entries[0].duplicate-of: `ddc-vdaa` is not an entry that can be duplicated "
             "(help: did you mean `ddc-vda`?)",
         ),
-        (HEAD + ENTRY + ENTRY, "a.yaml:11:5: entries[1].id: `ddc-vda` is already taken in a.yaml:5:5"),
+        (
+            HEAD + ENTRY + ENTRY,
+            "a.yaml:11:5: entries[1].id: `ddc-vda` is already used by the entry at a.yaml:5:5",
+        ),
         (
             "entrys: []\n",
-            "a.yaml:1:1: entrys: unknown key `entrys`, or not of the form expected here "
+            "a.yaml:1:1: entrys: unknown key `entrys`, or a value of the wrong type "
             "(help: did you mean `entries`?)",
         ),
-        ("- a\n", "a.yaml:1:1: a catalogue file is a map"),
+        ("- a\n", "a.yaml:1:1: expected a map at the top of a catalogue file"),
         (
             "features: {edt: {description: x, default: true}}\n",
-            "a.yaml:1:12: features.edt: `edt` is already one of the features",
+            "a.yaml:1:12: features.edt: `edt` is already defined in `features`",
         ),
         (
             "features: {x: {description: x, default: true, requires: y}}\n",
@@ -204,11 +207,11 @@ def _entry(old: str, new: str) -> str:
         ),
         (
             "roles: {x: {title: x, description: x, kind: wildcard}}\n",
-            "a.yaml:1:9: roles.x: a wildcard has members, and only a wildcard has",
+            "a.yaml:1:9: roles.x: `members` are required for a wildcard, and allowed nowhere else",
         ),
         (
             "roles: {x: {title: x, description: x, kind: host, members: [ddc]}}\n",
-            "a.yaml:1:9: roles.x: a wildcard has members, and only a wildcard has",
+            "a.yaml:1:9: roles.x: `members` are required for a wildcard, and allowed nowhere else",
         ),
     ],
 )

@@ -352,7 +352,7 @@ def test_problems_from_python_have_paths_and_no_places() -> None:
     }
     assert all(problem.mark is None for problem in problems)
     assert str(caught.value).splitlines()[1] == (
-        "tiers.ddc.subnets[0]: `10.0.1.7/28` has bits set behind its prefix length; write 10.0.1.0/28"
+        "tiers.ddc.subnets[0]: `10.0.1.7/28` has host bits set; did you mean 10.0.1.0/28?"
     )
 
 

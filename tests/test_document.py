@@ -154,15 +154,15 @@ def test_a_document_may_have_its_marks() -> None:
     [
         ("", "file:1:1: the file is empty"),
         ("# only\n", "file:2:1: the file is empty"),
-        ("a: 1\n---\nb: 2\n", "file:2:1: the file holds more than one YAML document"),
-        ("a: 1\nb:\n  a: 1\n  a: 2\n", "file:4:3: the key `a` stands twice, first in line 3"),
-        ("1: a\n'1': b\n", "file:2:1: the key `1` stands twice, first in line 1"),
+        ("a: 1\n---\nb: 2\n", "file:2:1: the file contains more than one YAML document"),
+        ("a: 1\nb:\n  a: 1\n  a: 2\n", "file:4:3: duplicate key `a`, first defined on line 3"),
+        ("1: a\n'1': b\n", "file:2:1: duplicate key `1`, first defined on line 1"),
         ("a: &x 1\nb: *x\n", "file:2:4: the alias `*x` is not supported (help: write the value out)"),
         ("a: &x [*x]\n", "file:1:8: the alias `*x` is not supported (help: write the value out)"),
         ("a: !!str 1\n", "file:1:4: the tag `tag:yaml.org,2002:str` is not supported"),
         ("a: !x {b: 1}\n", "file:1:4: the tag `!x` is not supported"),
-        ("{a: 1}: 2\n", "file:1:1: a key is a plain word here"),
-        ("a:\n\t- 1\n", "file:2:1: a tab stands where YAML wants spaces (help: indent with spaces)"),
+        ("{a: 1}: 2\n", "file:1:1: expected a plain key"),
+        ("a:\n\t- 1\n", "file:2:1: found a tab where YAML requires spaces (help: indent with spaces)"),
     ],
 )
 def test_what_is_refused(text: str, said: str) -> None:
@@ -191,7 +191,7 @@ def test_an_anchor_alone_is_harmless() -> None:
 
 def test_bounds() -> None:
     assert read("[" * 40 + "]" * 40).data
-    assert refusal("[" * 41 + "]" * 41) == "file:1:41: values are nested more than 40 deep"
+    assert refusal("[" * 41 + "]" * 41) == "file:1:41: values are nested more than 40 levels deep"
     limit = 4 * 1024 * 1024
     assert parse(b"a" * limit, "file").data == "a" * limit
     with pytest.raises(InputError, match=r"^file:1:1: the file is larger than 4 MiB$"):

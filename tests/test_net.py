@@ -56,7 +56,7 @@ def test_a_prefix_is_read_as_family_network_and_length(
     assert Prefix.parse(text) == Prefix(version, int(ipaddress.ip_address(network)), length)
 
 
-_NO_PREFIX = "is no IPv4 or IPv6 prefix such as 10.20.1.0/24"
+_NO_PREFIX = "is not a valid prefix; use one such as 10.20.1.0/24 or 2001:db8::/32"
 
 
 @pytest.mark.parametrize(
@@ -71,21 +71,21 @@ _NO_PREFIX = "is no IPv4 or IPv6 prefix such as 10.20.1.0/24"
         (" 10.0.0.0/8", f"` 10.0.0.0/8` {_NO_PREFIX}"),
         ("10.0.0.0-10.0.0.7", f"`10.0.0.0-10.0.0.7` {_NO_PREFIX}"),
         ("2001:db8:::/32", f"`2001:db8:::/32` {_NO_PREFIX}"),
-        ("10.0.0.0/", "`10.0.0.0/` has no prefix length between 0 and 32"),
-        ("10.0.0.0/33", "`10.0.0.0/33` has no prefix length between 0 and 32"),
-        ("10.0.0.0/-1", "`10.0.0.0/-1` has no prefix length between 0 and 32"),
-        ("10.0.0.0/+8", "`10.0.0.0/+8` has no prefix length between 0 and 32"),
-        ("10.0.0.0/08", "`10.0.0.0/08` has no prefix length between 0 and 32"),
-        ("10.0.0.0/8 ", "`10.0.0.0/8 ` has no prefix length between 0 and 32"),
-        ("10.0.0.0/8/8", "`10.0.0.0/8/8` has no prefix length between 0 and 32"),
-        ("10.0.0.0/٨", "`10.0.0.0/٨` has no prefix length between 0 and 32"),
-        ("10.0.0.0/255.0.0.0", "`10.0.0.0/255.0.0.0` has no prefix length between 0 and 32"),
-        ("::/129", "`::/129` has no prefix length between 0 and 128"),
-        ("10.0.0.1/24", "`10.0.0.1/24` has bits set behind its prefix length; write 10.0.0.0/24"),
-        ("10.0.0.1/0", "`10.0.0.1/0` has bits set behind its prefix length; write 0.0.0.0/0"),
-        ("2001:db8::1/127", "`2001:db8::1/127` has bits set behind its prefix length; write 2001:db8::/127"),
-        ("fe80::1%eth0", "`fe80::1%eth0` has a zone, which no cloud rule can carry"),
-        ("fe80::%1/64", "`fe80::%1/64` has a zone, which no cloud rule can carry"),
+        ("10.0.0.0/", "`10.0.0.0/` needs a prefix length between 0 and 32"),
+        ("10.0.0.0/33", "`10.0.0.0/33` needs a prefix length between 0 and 32"),
+        ("10.0.0.0/-1", "`10.0.0.0/-1` needs a prefix length between 0 and 32"),
+        ("10.0.0.0/+8", "`10.0.0.0/+8` needs a prefix length between 0 and 32"),
+        ("10.0.0.0/08", "`10.0.0.0/08` needs a prefix length between 0 and 32"),
+        ("10.0.0.0/8 ", "`10.0.0.0/8 ` needs a prefix length between 0 and 32"),
+        ("10.0.0.0/8/8", "`10.0.0.0/8/8` needs a prefix length between 0 and 32"),
+        ("10.0.0.0/٨", "`10.0.0.0/٨` needs a prefix length between 0 and 32"),
+        ("10.0.0.0/255.0.0.0", "`10.0.0.0/255.0.0.0` needs a prefix length between 0 and 32"),
+        ("::/129", "`::/129` needs a prefix length between 0 and 128"),
+        ("10.0.0.1/24", "`10.0.0.1/24` has host bits set; did you mean 10.0.0.0/24?"),
+        ("10.0.0.1/0", "`10.0.0.1/0` has host bits set; did you mean 0.0.0.0/0?"),
+        ("2001:db8::1/127", "`2001:db8::1/127` has host bits set; did you mean 2001:db8::/127?"),
+        ("fe80::1%eth0", "`fe80::1%eth0` has a zone, which cloud rules do not support"),
+        ("fe80::%1/64", "`fe80::%1/64` has a zone, which cloud rules do not support"),
     ],
 )
 def test_what_is_no_prefix_is_refused_with_the_reason(text: str, message: str) -> None:

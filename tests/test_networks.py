@@ -201,7 +201,7 @@ def test_every_tier_of_every_network_tells_what_azure_cannot_express(target: str
         told = sorted((finding.code, finding.subject) for finding in output.findings)
         assert told == sorted(loss for loss in losses if loss[1].endswith(network))
     assert sorted((f.code, f.subject) for f in module.findings) == sorted(losses)
-    lines = [line for line in summary_lines(compilation, module) if line.startswith("note: ")]
+    lines = [line for line in summary_lines(compilation, module) if line.startswith("note: tier ")]
     assert len(lines) == len(losses)
     assert len(set(lines)) == len(losses)
     for code, tier in losses:

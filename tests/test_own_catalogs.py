@@ -54,12 +54,12 @@ def test_own_entries_and_roles_join_the_shipped_ones(tmp_path: Path) -> None:
         (
             "id: vda-billing",
             "id: ddc-vda",
-            "our-apps.yaml:9:5: entries[0].id: `ddc-vda` is already taken in catalog/",
+            "our-apps.yaml:9:5: entries[0].id: `ddc-vda` is already used by the entry at catalog/",
         ),
         (
             "  billing: {title",
             "  vda: {title",
-            "our-apps.yaml:4:3: roles.vda: `vda` is already one of the roles",
+            "our-apps.yaml:4:3: roles.vda: `vda` is already defined in `roles`",
         ),
         ("source: [vda]", "source: [vdaa]", "our-apps.yaml:11:5: entries[0].source: unknown role `vdaa`"),
         (

@@ -107,5 +107,5 @@ def test_the_reason_of_an_exclusion_is_told_whole(target: str, cloud: str) -> No
     exclude = [{"entry": "ddc-vda", "reason": f"{CYRILLIC} x | `y`"}]
     compilation = compile_deployment(Deployment(**{**_data(cloud, "fine"), "exclude": exclude}))
     (omission,) = (one for one in compilation.resolution.omissions if one.entry == "ddc-vda")
-    assert str(omission) == f"excluded by the site: {CYRILLIC} x | `y`"
+    assert str(omission) == f"excluded by the deployment: {CYRILLIC} x | `y`"
     assert render(compilation, target).files

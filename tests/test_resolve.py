@@ -62,7 +62,7 @@ def test_an_entry_between_deployed_roles_is_a_flow() -> None:
 
 def test_the_reason_names_the_role_that_nobody_has() -> None:
     entry = "id: e, source: web, destination: db, services: [{protocol: tcp, ports: [1433]}]"
-    assert told(site(), entry) == ([], {"e": "no tier or external has the role `db`"})
+    assert told(site(), entry) == ([], {"e": "no tier or external provides role `db`"})
     assert resolve(site(), catalog(entry)).omissions == (RoleMissing("e", ("db",), waiting=True),)
 
 
@@ -135,7 +135,7 @@ def test_nothing_flows_within_one_host(subnets: list[str], is_one_host: bool) ->
     entry = "id: e, source: web, destination: web, services: [{protocol: tcp, ports: [80]}]"
     flows, reasons = told(site(tiers={"web": subnets}), entry)
     assert bool(flows) is not is_one_host
-    assert reasons == ({"e": "both ends are the one host of tier `web`"} if is_one_host else {})
+    assert reasons == ({"e": "both ends are the single host of tier `web`"} if is_one_host else {})
 
 
 def test_a_stand_in_takes_the_place_of_a_role_in_the_entries_that_allow_it() -> None:
@@ -153,7 +153,7 @@ def test_a_stand_in_takes_the_place_of_a_role_in_the_entries_that_allow_it() -> 
     alone = {"web": ["10.0.0.0/24"], "relay": ["10.0.3.0/24"]}
     flows, reasons = told(site(tiers=alone), *entries)
     assert flows == ["relay to relay: tcp 89", "web to relay: tcp 443"]
-    assert reasons == {"own": "no tier or external has the role `app`"}
+    assert reasons == {"own": "no tier or external provides role `app`"}
     assert told(site(tiers=alone, features={"fast": False}), *entries)[0] == []
 
 
@@ -188,7 +188,7 @@ def test_icmp_follows_the_address_family() -> None:
     assert told(site(), entry)[0] == ["web to app: icmp 8/0"]
     assert told(site(tiers=v6), entry)[0] == ["web to app: icmpv6 128/0"]
     only_v6 = "id: e, source: web, destination: app, services: [{protocol: icmpv6, type: 128, code: 0}]"
-    reason = "`web` and `app` share no address family that has icmpv6 128/0"
+    reason = "`web` and `app` share no address family with icmpv6 128/0"
     assert told(site(), only_v6) == ([], {"e": reason})
 
 
@@ -216,7 +216,7 @@ def test_an_external_of_other_networks_is_no_destination_either() -> None:
     )
     assert told(deployment, WEB_APP) == (
         [],
-        {"web-app": "`web` and `app` are in networks that do not speak with each other"},
+        {"web-app": "`web` and `app` are in networks that do not communicate"},
     )
 
 
@@ -244,8 +244,8 @@ def test_what_is_not_enforced_says_why() -> None:
     assert flows == []
     assert reasons == {
         "e": "loopback: stays on the host",
-        "f": "duplicate: the same as `web-app`",
-        "web-app": "excluded by the site: not used",
+        "f": "duplicate of `web-app`",
+        "web-app": "excluded by the deployment: not used",
     }
 
 
@@ -275,7 +275,7 @@ def test_a_custom_flow_has_all_its_services() -> None:
 def test_a_custom_flow_without_ends_is_reported() -> None:
     services = [{"protocol": "tcp", "ports": 1}]
     flow = {"source": "db", "destination": "web", "services": services, "reason": "r"}
-    assert told(site(flows={"f": flow}))[1] == {"flow:f": "no tier or external has the role `db`"}
+    assert told(site(flows={"f": flow}))[1] == {"flow:f": "no tier or external provides role `db`"}
 
 
 def test_a_custom_flow_tells_of_each_role_that_nobody_has() -> None:
@@ -283,7 +283,7 @@ def test_a_custom_flow_tells_of_each_role_that_nobody_has() -> None:
     flow = {"source": ["db", "app"], "destination": "web", "services": services, "reason": "r"}
     flows, reasons = told(site(flows={"f": flow}))
     assert flows == ["app to web: tcp 1"]
-    assert reasons == {"flow:f": "no tier or external has the role `db`"}
+    assert reasons == {"flow:f": "no tier or external provides role `db`"}
 
 
 def test_what_nobody_has_seen_says_so_in_the_rule() -> None:
@@ -318,7 +318,7 @@ def test_duplicates_on_bad_evidence_lend_no_citation() -> None:
 def test_a_duplicate_of_a_duplicate_is_refused() -> None:
     again = f"{WEB_APP.replace('web-app', 'again')}, treatment: duplicate, duplicate-of: web-app"
     third = f"{WEB_APP.replace('web-app', 'third')}, treatment: duplicate, duplicate-of: again"
-    with pytest.raises(InputError, match="`again` is no entry that stands for itself"):
+    with pytest.raises(InputError, match="`again` is not an entry that can be duplicated"):
         catalog(WEB_APP, again, third)
 
 
@@ -346,8 +346,8 @@ def test_prefixes_stay_as_declared_where_the_site_says_so(cidrs: str, peers: lis
         ),
         (
             {"external": {"any": ["10.0.0.0/24"]}},
-            "external.any.roles[0]: the role `any` is nowhere by itself "
-            "(help: it stands for others; place one of web, app)",
+            "external.any.roles[0]: role `any` is a wildcard and cannot be placed "
+            "(help: use one of `web`, `app`)",
         ),
         (
             {"features": {"fasst": True}},
@@ -359,8 +359,8 @@ def test_prefixes_stay_as_declared_where_the_site_says_so(cidrs: str, peers: lis
         ),
         (
             {"features": {"slow": True}},
-            "features.slow: features `slow` and `fast` exclude each other "
-            "(help: turn one of them off: `fast: false`)",
+            "features.slow: features `slow` and `fast` cannot be on together "
+            "(help: turn one off, for example `fast: false`)",
         ),
         (
             {"parameters": {"app-prt": 1}},
@@ -544,4 +544,4 @@ def test_an_exclusion_takes_a_destination_known_by_name_away_too() -> None:
     deployment = site(exclude=[{"entry": "n", "reason": "not used"}])
     resolution = resolve(deployment, catalog(BY_NAME))
     assert resolution.named == ()
-    assert [str(omission) for omission in resolution.omissions] == ["excluded by the site: not used"]
+    assert [str(omission) for omission in resolution.omissions] == ["excluded by the deployment: not used"]

@@ -20,7 +20,7 @@ __all__ = ["VERBS", "Exit", "main"]
 VERBS: Final = {
     "compile": "write the rules of a deployment for a target",
     "schema": "print the JSON Schema of deployments, for editors",
-    "catalog": "look into the catalogue",
+    "catalog": "browse the catalogue",
     "init": "write a commented deployment to start from",
 }
 

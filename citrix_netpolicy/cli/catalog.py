@@ -22,13 +22,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(required=True, metavar="WHAT")
 
     list_ = commands.add_parser("list", help="list entries")
-    list_.add_argument("--product", metavar="TEXT", help="of products with this in their name")
-    list_.add_argument("--role", metavar="ROLE", help="with this role at one of their ends")
-    list_.add_argument("--feature", metavar="FEATURE", help="that this feature switches")
-    list_.add_argument("--port", metavar="PORT", type=int, help="on this TCP or UDP port")
+    list_.add_argument("--product", metavar="TEXT", help="only products whose name contains TEXT")
+    list_.add_argument("--role", metavar="ROLE", help="only entries with this role at either end")
+    list_.add_argument("--feature", metavar="FEATURE", help="only entries that this feature affects")
+    list_.add_argument("--port", metavar="PORT", type=int, help="only entries on this TCP or UDP port")
     list_.set_defaults(run=_catalog_list)
 
-    show = commands.add_parser("show", help="tell all about one entry")
+    show = commands.add_parser("show", help="show everything about an entry")
     show.add_argument("id", metavar="ID")
     show.set_defaults(run=lambda options: _print(_entry_lines(options.id)))
 

@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="the folder to write")
     parser.add_argument("--network", metavar="NAME", help="this network only; else a folder for each in DIR")
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if DIR is out of date")
-    parser.add_argument("--verbose", action="store_true", help="name every entry that gave no rule")
+    parser.add_argument("--verbose", action="store_true", help="list every entry that produced no rule")
     parser.add_argument(
         "--attached",
         metavar="TIER",

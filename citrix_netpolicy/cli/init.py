@@ -28,11 +28,11 @@ def _run(options: argparse.Namespace) -> Exit:
         with options.file.open("x", encoding="utf-8") as file:
             file.write(starter(load_catalog().newest_edition))
     except FileExistsError:
-        message = f"`{options.file}` is there already"
-        raise InputError(Problem(code="already-there", message=message, hint="name another file")) from None
+        message = f"`{options.file}` already exists"
+        raise InputError(Problem(code="already-there", message=message, hint="choose another file")) from None
     except OSError as error:
         message = f"cannot write `{options.file}`: {error.strerror}"
         raise InputError(Problem(code="unwritable", message=message)) from None
     command = f"citrix-netpolicy compile {options.file} --target terraform --out DIR"
-    print(f"wrote {options.file}; edit it, then: {command}", file=sys.stderr)
+    print(f"wrote {options.file}; edit it, then run: {command}", file=sys.stderr)
     return Exit.DONE

@@ -68,7 +68,7 @@ def listed(value: Any) -> Any:
 def some(value: tuple[Any, ...]) -> tuple[Any, ...]:
     """Refuse an empty list."""
     if not value:
-        raise ValueError("at least one is needed here")
+        raise ValueError("expected at least one value")
     return value
 
 
@@ -84,7 +84,7 @@ def _port_range(value: Any) -> tuple[int, int]:
     elif isinstance(value, tuple) and len(value) == 2:
         first, last = value
     if not all(isinstance(port, int) and not isinstance(port, bool) for port in (first, last)):
-        raise ValueError(f"{shown(value)} is no port such as 443 and no range such as 6910-6930")
+        raise ValueError(f"{shown(value)} is not a valid port or range; use one such as 443 or 6910-6930")
     service = net.ports(Protocol.TCP, first, last)
     return service.first, service.last
 

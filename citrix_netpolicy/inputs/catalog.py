@@ -162,14 +162,16 @@ class Entry(Model):
     @classmethod
     def _well_named(cls, value: str) -> str:
         if not _ID.match(value):
-            raise ValueError(f"`{value}` is no id: lower-case words joined by single hyphens")
+            raise ValueError(f"`{value}` is not a valid id; use lowercase words joined by hyphens")
         return value
 
     @field_validator("purpose")
     @classmethod
     def _describable(cls, value: str) -> str:
         if not _PURPOSE.match(value):
-            raise ValueError("a purpose is 1 to 80 characters that every cloud accepts in a rule description")
+            raise ValueError(
+                "a purpose must be 1 to 80 characters that every cloud accepts in a rule description"
+            )
         return value
 
     @model_validator(mode="after")
@@ -183,7 +185,7 @@ class Entry(Model):
         elif not (self.reason or self.duplicate_of):
             raise ValueError(f"treatment `{self.treatment}` needs a reason")
         if (self.duplicate_of is not None) != (self.treatment == "duplicate"):
-            raise ValueError("treatment `duplicate` and `duplicate-of` go together")
+            raise ValueError("`treatment: duplicate` and `duplicate-of` require each other")
         return self
 
 
@@ -291,7 +293,7 @@ class _Composition:
 
     def _read(self, file: Document) -> None:
         if not isinstance(file.data, dict):
-            self._problem("invalid-type", file, (), "a catalogue file is a map")
+            self._problem("invalid-type", file, (), "expected a map at the top of a catalogue file")
             return
         for key, value in file.data.items():
             if key in _VOCABULARIES and isinstance(value, dict):
@@ -306,13 +308,13 @@ class _Composition:
                     "unknown-key",
                     file,
                     (key,),
-                    f"unknown key `{key}`, or not of the form expected here",
+                    f"unknown key `{key}`, or a value of the wrong type",
                     hint,
                 )
 
     def _add_word(self, file: Document, kind: str, name: str, item: Any) -> None:
         if name in self.vocabularies[kind]:
-            self._problem("duplicate-name", file, (kind, name), f"`{name}` is already one of the {kind}")
+            self._problem("duplicate-name", file, (kind, name), f"`{name}` is already defined in `{kind}`")
             return
         model = _VOCABULARIES[kind]
         try:
@@ -334,7 +336,7 @@ class _Composition:
                 "duplicate-name",
                 file,
                 (*path, "id"),
-                f"`{entry.id}` is already taken in {first_file.mark(first_path)}",
+                f"`{entry.id}` is already used by the entry at {first_file.mark(first_path)}",
             )
             return
         self.entries[entry.id] = entry
@@ -362,7 +364,7 @@ class _Composition:
         original = self.entries.get(entry.duplicate_of or "")
         if entry.duplicate_of and (original is None or original.treatment == "duplicate"):
             hint = nearest(entry.duplicate_of, self.entries)
-            message = f"`{entry.duplicate_of}` is no entry that stands for itself"
+            message = f"`{entry.duplicate_of}` is not an entry that can be duplicated"
             self._problem("unknown-entry", file, (*path, "duplicate-of"), message, hint)
 
     def _check_vocabularies(self) -> None:
@@ -376,7 +378,10 @@ class _Composition:
             self._all_known(file, path, roles, features)
             if (role.kind == "wildcard") != bool(role.members):
                 self._problem(
-                    "invalid-wildcard", file, path, "a wildcard has members, and only a wildcard has"
+                    "invalid-wildcard",
+                    file,
+                    path,
+                    "`members` are required for a wildcard, and allowed nowhere else",
                 )
         for name, feature in self.vocabularies["features"].items():
             file, path = self.places[f"features {name}"]

@@ -53,7 +53,7 @@ def _prefix(value: Any) -> net.Prefix:
     if isinstance(value, net.Prefix):
         return value
     if isinstance(value, bool | int | float | dict | list) or value is None or value == "":
-        raise ValueError(f"a prefix such as 10.20.1.0/24 is expected here, not {shown(value)}")
+        raise ValueError(f"expected a prefix such as 10.20.1.0/24, found {shown(value)}")
     return net.Prefix.parse(str(value))
 
 
@@ -63,7 +63,7 @@ def _matching(pattern: str, what: str) -> tuple[BeforeValidator, WithJsonSchema]
 
     def check(value: Any) -> Any:
         if isinstance(value, str) and not expression.fullmatch(value):
-            raise ValueError(f"{shown(value)} is no {what}")
+            raise ValueError(f"{shown(value)} is not a valid {what}")
         return value
 
     return BeforeValidator(check), WithJsonSchema({"type": "string", "pattern": f"^({pattern})$"})
@@ -72,14 +72,16 @@ def _matching(pattern: str, what: str) -> tuple[BeforeValidator, WithJsonSchema]
 def _tier_name(value: Any) -> Any:
     # A tier's name goes into the names of cloud groups. What a cloud refuses there is its target's to say.
     if isinstance(value, str) and (not value.strip() or value != value.strip() or not value.isprintable()):
-        raise ValueError(f"{shown(value)} is no name: printable text without spaces around it")
+        raise ValueError(
+            f"{shown(value)} is not a valid name; use printable text without spaces at either end"
+        )
     return value
 
 
 def _reason(value: Any) -> Any:
     # A reason becomes part of rule descriptions, where clouds accept little more than ASCII letters.
     if isinstance(value, str) and not re.search("[A-Za-z0-9]", value):
-        raise ValueError("a reason is needed here, in letters that clouds accept: reviewers read it")
+        raise ValueError("a reason is required (ASCII; it becomes the rule description)")
     return value
 
 
@@ -186,14 +188,16 @@ class External(Part):
         default=None, description="an existing AWS security group: sg-... or account/sg-..."
     )
     service_tag: TagName | None = Field(default=None, description="an Azure service tag")
-    networks: Words = Field(default=(), description="only these networks speak with it; all when left out")
+    networks: Words = Field(
+        default=(), description="the networks that communicate with it; all when left out"
+    )
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
         ways = (self.addresses, self.prefix_list, self.security_group, self.service_tag)
         if sum(way is not None for way in ways) != 1:
             raise ValueError(
-                "an external is given by exactly one of `addresses`, `prefix-list`, "
+                "an external needs exactly one of `addresses`, `prefix-list`, "
                 "`security-group` and `service-tag`"
             )
         return self
@@ -230,7 +234,7 @@ class Acceptance(Part):
     """
 
     finding: Literal["icmp-widened", "icmpv6-blocked"] = Field(description="the code of the finding")
-    subject: Names = Field(description="the tiers that it is about")
+    subject: Names = Field(description="the affected tiers")
     reason: Reason = Field(description="why the loss is acceptable, for reviewers")
     until: Day | None = Field(default=None, description="the last day on which it is meant to hold")
     ticket: str | None = Field(default=None, description="where the decision is recorded")
@@ -251,9 +255,7 @@ class Quotas(Part):
     def _within_product(self) -> Self:
         product = self.rules_per_group * self.groups_per_interface
         if product > 1000:
-            raise ValueError(
-                f"rules-per-group x groups-per-interface is {product}; AWS allows no more than 1000"
-            )
+            raise ValueError(f"rules-per-group x groups-per-interface is {product}; AWS allows at most 1000")
         return self
 
 
@@ -313,7 +315,7 @@ class Deployment(Model):  # noqa: PLW1641 - it holds maps, so it has no hash
     entries are checked against a catalogue when it is compiled.
     """
 
-    name: Word = Field(description="names the site; every group's name begins with it")
+    name: Word = Field(description="the name of the deployment; group names begin with it")
     edition: Edition | None = Field(
         default=None, description="the edition of the catalogue and its defaults; the newest when left out"
     )
@@ -326,11 +328,15 @@ class Deployment(Model):  # noqa: PLW1641 - it holds maps, so it has no hash
         Field(default_factory=dict, description="peers that get no group")
     )
     features: dict[str, StrictBool] = Field(default_factory=dict, description="features on or off")
-    parameters: dict[str, PortRanges] = Field(default_factory=dict, description="ports the site has moved")
-    flows: dict[Word, CustomFlow] = Field(default_factory=dict, description="connections of the site's own")
-    exclude: tuple[Exclusion, ...] = Field(default=(), description="entries the site does without")
+    parameters: dict[str, PortRanges] = Field(
+        default_factory=dict, description="ports that differ from the defaults"
+    )
+    flows: dict[Word, CustomFlow] = Field(
+        default_factory=dict, description="flows beside those of the catalogue"
+    )
+    exclude: tuple[Exclusion, ...] = Field(default=(), description="catalogue entries to leave out")
     catalogs: tuple[str, ...] = Field(
-        default=(), description="catalogue files of the site's own, relative to this file"
+        default=(), description="additional catalogue files, relative to this file"
     )
     peers: Literal["group", "cidr"] | None = Field(
         default=None,
@@ -344,7 +350,7 @@ class Deployment(Model):  # noqa: PLW1641 - it holds maps, so it has no hash
     )
     quotas: Quotas = Field(default_factory=Quotas, description="AWS quotas of the account")
     accept: tuple[Acceptance, ...] = Field(
-        default=(), description="losses that the site accepts: what a cloud cannot express"
+        default=(), description="losses to accept: what a cloud cannot express"
     )
 
     _document: Document | None = PrivateAttr(default=None)
@@ -490,7 +496,7 @@ class Deployment(Model):  # noqa: PLW1641 - it holds maps, so it has no hash
         if not isinstance(data, dict) or data.get("cloud") not in get_args(Cloud):
             return data
         if data.get("networks"):
-            raise ValueError("give either `cloud` or `networks`, not both")
+            raise ValueError("use either `cloud` or `networks`, not both")
         return {**data, "cloud": None, "networks": {"main": {"cloud": data["cloud"]}}}
 
     def _check(self) -> None:
@@ -506,8 +512,8 @@ class Deployment(Model):  # noqa: PLW1641 - it holds maps, so it has no hash
 
     def _network_problems(self) -> Iterator[Problem]:
         if not self.networks:
-            hint = "give `cloud: aws`, or `networks` with the cloud of each"
-            yield self.problem("network-needed", (), "the deployment has no network", hint)
+            hint = "add `cloud: aws`, or `networks` with the cloud of each"
+            yield self.problem("network-needed", (), "the deployment has no networks", hint)
             return
         named: list[tuple[DataPath, str]] = []
         for name, tier in self.tiers.items():
@@ -516,7 +522,10 @@ class Deployment(Model):  # noqa: PLW1641 - it holds maps, so it has no hash
             elif len(self.networks) > 1:
                 hint = "add `network: " + " | ".join(self.networks) + "`"
                 yield self.problem(
-                    "network-needed", ("tiers", name), "with several networks a tier names its network", hint
+                    "network-needed",
+                    ("tiers", name),
+                    "`network` is required, since the deployment has several networks",
+                    hint,
                 )
         for name, external in self.external.items():
             for index, network in enumerate(external.networks):
@@ -531,23 +540,28 @@ class Deployment(Model):  # noqa: PLW1641 - it holds maps, so it has no hash
         lists: dict[str, PrefixListId] = {}
         for name, external in self.external.items():
             if name in self.tiers:
-                hint = "names of tiers and externals are shared; give it another and list its `roles`"
-                yield self.problem("duplicate-name", ("external", name), f"`{name}` is a tier already", hint)
+                hint = "tiers and externals share one namespace; rename it and list its `roles`"
+                yield self.problem("duplicate-name", ("external", name), f"`{name}` is already a tier", hint)
             prefix_list = external.prefix_list
             if prefix_list and lists.setdefault(prefix_list.id, prefix_list) != prefix_list:
                 other = lists[prefix_list.id].max_entries
-                message = f"`{prefix_list.id}` has {prefix_list.max_entries} entries here and {other} before"
+                message = (
+                    f"`{prefix_list.id}` has `max-entries` {prefix_list.max_entries} here and {other} before"
+                )
                 yield self.problem(
-                    "contradiction", ("external", name, "prefix-list"), message, "give the list's own maximum"
+                    "contradiction",
+                    ("external", name, "prefix-list"),
+                    message,
+                    "use the maximum of the list itself",
                 )
 
     def _probe_problems(self) -> Iterator[Problem]:
         for name, tier in self.tiers.items():
             network = self.networks.get(tier.network or next(iter(self.networks), ""))
             if tier.probe_ports and network and network.cloud != "azure":
-                hint = "in AWS probes come from the balancer's own addresses or group; make it an external"
+                hint = "in AWS, probes come from the load balancer's own addresses or group; add it as an external"
                 message = (
-                    f"network of tier `{name}` is not in Azure, whose load balancers these ports are for"
+                    f"`probe-ports` work in Azure only, and the network of tier `{name}` is in another cloud"
                 )
                 yield self.problem("wrong-cloud", ("tiers", name, "probe-ports"), message, hint)
 

@@ -90,7 +90,7 @@ def shown(value: Any) -> str:
 
 
 def _expected(what: str) -> Callable[[Any, Mapping[str, Any]], tuple[str, str]]:
-    return lambda value, _: (f"{what} is expected here, not {shown(value)}", "")
+    return lambda value, _: (f"expected {what}, found {shown(value)}", "")
 
 
 def _choice(value: Any, context: Mapping[str, Any]) -> tuple[str, str]:
@@ -110,7 +110,7 @@ _TELL: Final[dict[str, Callable[[Any, Mapping[str, Any]], tuple[str, str]]]] = {
     "int_from_float": _expected("a whole number"),
     "tuple_type": _expected("a list"),
     "list_type": _expected("a list"),
-    "too_short": lambda _, __: ("at least one is needed here", ""),
+    "too_short": lambda _, __: ("expected at least one value", ""),
     "greater_than_equal": lambda value, context: (f"{shown(value)} is less than {context['ge']}", ""),
     "less_than_equal": lambda value, context: (f"{shown(value)} is more than {context['le']}", ""),
     "dict_type": _expected("a map"),

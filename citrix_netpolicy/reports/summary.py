@@ -59,7 +59,7 @@ def summary_lines(compilation: Compilation, module: Module, *, verbose: bool = F
     yield from finding_lines((*compilation.findings, *module.findings))
     omissions = compilation.resolution.omissions
     entries = "1 entry" if len(omissions) == 1 else f"{len(omissions)} entries"
-    yield f"{entries} not enforced" + (":" if verbose else _reasons(omissions))
+    yield f"{entries} produced no rules" + (":" if verbose else _reasons(omissions))
     if verbose:
         for omission in omissions:
             yield f"  {omission.entry}: {omission}"
@@ -75,7 +75,7 @@ def finding_lines(findings: Iterable[Finding]) -> Iterator[str]:
         if code == "role-without-subnet":
             # Most sites lack many roles; one line tells all of them without drowning the rest.
             roles = ", ".join(finding.subject for finding in alike)
-            yield f"warning: no tier or external has the role of: {roles} [{code}]"
+            yield f"note: no tier or external provides {roles}; flows with them are left out [{code}]"
             continue
         for finding in alike:
             hint = f" (help: {finding.hint})" if finding.hint else ""
@@ -88,7 +88,7 @@ def _reasons(omissions: Iterable[Omission]) -> str:
     told = ", ".join(
         f"{count} {kind}" for kind, count in sorted(kinds.items(), key=lambda item: (-item[1], item[0]))
     )
-    return f" ({told}); --verbose names them" if told else ""
+    return f" ({told}); use --verbose to list them" if told else ""
 
 
 def _kind(omission: Omission) -> str:
@@ -100,7 +100,7 @@ def _kind(omission: Omission) -> str:
         case ParameterUnset():
             return "parameter not set"
         case Excluded():
-            return "excluded by the site"
+            return "excluded by the deployment"
         case Treated():
             return omission.treatment
         case NewerEdition():

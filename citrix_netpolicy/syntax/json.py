@@ -46,7 +46,7 @@ class _Reader:
     def whole(self) -> Any:
         conflict = _CONFLICT.search(self.text)
         if conflict:
-            message = "the file holds the conflict markers of a merge"
+            message = "the file contains merge conflict markers"
             raise self._refusal(message, conflict.start(), "merge-conflict")
         value = self._value(())
         self._skip()
@@ -57,10 +57,10 @@ class _Reader:
     def _value(self, path: DataPath) -> Any:
         self._skip()
         if len(path) > MAX_DEPTH:
-            message = f"values are nested more than {MAX_DEPTH} deep"
+            message = f"values are nested more than {MAX_DEPTH} levels deep"
             raise self._refusal(message, self.place, "too-deep")
         if len(self.places) > MAX_VALUES:
-            raise self._refusal(f"the file holds more than {MAX_VALUES} values", self.place, "too-large")
+            raise self._refusal(f"the file contains more than {MAX_VALUES} values", self.place, "too-large")
         match self.text[self.place : self.place + 1]:
             case "{":
                 return dict(self._members(path))

@@ -40,7 +40,7 @@ def compose(text: str, name: str) -> tuple[Any, dict[DataPath, tuple[int, int]]]
         before = text[: error.position]
         mark = Mark(name, before.count("\n") + 1, len(before) - before.rfind("\n"))
         problem = Problem(
-            code="not-yaml", message="the file holds a character that YAML does not allow", mark=mark
+            code="not-yaml", message="the file contains a character that YAML does not allow", mark=mark
         )
         raise InputError(problem) from None
 
@@ -71,7 +71,7 @@ def _syntax_problem(error: MarkedYAMLError, text: str, name: str) -> Problem:
     if "\t" in line[: mark.column]:
         return Problem(
             code="not-yaml",
-            message="a tab stands where YAML wants spaces",
+            message="found a tab where YAML requires spaces",
             mark=mark,
             hint="indent with spaces",
         )
@@ -97,13 +97,13 @@ class _Composer:
         self.next_event()
         event = self.next_event()
         if not isinstance(event, yaml.StreamEndEvent):
-            raise self._refusal("the file holds more than one YAML document", event)
+            raise self._refusal("the file contains more than one YAML document", event)
         return data
 
     def _node(self, event: Any, path: DataPath) -> Any:
         kind = type(event)
         if len(self.places) > MAX_VALUES:
-            raise self._refusal(f"the file holds more than {MAX_VALUES} values", event, code="too-large")
+            raise self._refusal(f"the file contains more than {MAX_VALUES} values", event, code="too-large")
         if kind is yaml.AliasEvent:
             # Aliases would make one value stand in two places with one line; nothing here needs them.
             raise self._refusal(f"the alias `*{event.anchor}` is not supported", event, "write the value out")
@@ -112,7 +112,9 @@ class _Composer:
         if kind is yaml.ScalarEvent:
             return _plain(event.value) if event.implicit[0] and event.tag is None else event.value
         if len(path) == MAX_DEPTH:
-            raise self._refusal(f"values are nested more than {MAX_DEPTH} deep", event, code="too-deep")
+            raise self._refusal(
+                f"values are nested more than {MAX_DEPTH} levels deep", event, code="too-deep"
+            )
         if kind is yaml.SequenceStartEvent:
             return self._sequence(path)
         return self._mapping(path)
@@ -129,12 +131,12 @@ class _Composer:
         mapping: dict[str, Any] = {}
         while type(event := self.next_event()) is not yaml.MappingEndEvent:
             if type(event) is not yaml.ScalarEvent:
-                raise self._refusal("a key is a plain word here", event)
+                raise self._refusal("expected a plain key", event)
             key = event.value
             place = (*path, key)
             if key in mapping:
                 first = self.places[place][0] + 1
-                message = f"the key `{key}` stands twice, first in line {first}"
+                message = f"duplicate key `{key}`, first defined on line {first}"
                 raise self._refusal(message, event, code="duplicate-key")
             self.places[place] = _place(event)
             mapping[key] = self._node(self.next_event(), place)

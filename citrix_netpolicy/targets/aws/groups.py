@@ -137,7 +137,7 @@ def security_groups(policy: Policy, options: Options, identities: Identities | N
 
 def _clashes(groups: list[SecurityGroup]) -> Iterator[Problem]:
     """Find tiers whose groups AWS, or a reference to them, could not tell apart."""
-    hint = "rename one tier; AWS does not tell upper from lower case in group names"
+    hint = "rename one tier; AWS group names are case-insensitive"
     taken: dict[str, SecurityGroup] = {}
     for group in groups:
         for label in (f"name `{group.name.lower()}`", f"key `{group.key}`"):
@@ -161,7 +161,7 @@ def _placed(group: Group, options: Options, identities: Identities) -> Placement
     for rule in group.rules:
         if isinstance(rule.peer, ServiceTag):
             message = f"AWS has no service tags, but tier `{group.tier}` has the peer `{rule.peer}`"
-            hint = "give addresses, or set its `networks`"
+            hint = "use addresses, or set its `networks`"
             raise TargetError(Problem(code="peer-unknown-to-cloud", message=message, path=path, hint=hint))
     return place(group, options, identities)
 

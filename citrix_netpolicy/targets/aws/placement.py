@@ -240,15 +240,15 @@ class _Side:
         weight = max(_weight(heaviest))
         if weight > self.limit:
             message = (
-                f"tier `{self.tier}`, {self.way}: `{heaviest.peer}` weighs {weight} rules; a group holds "
+                f"tier `{self.tier}`, {self.way}: `{heaviest.peer}` counts as {weight} rules; a group can hold "
                 f"{self.limit}"
             )
             hint = "raise `quotas` if the account's are higher, or give addresses"
         else:
             needed = max(sum(_weight(rule)[family] for rule in self.rules) for family in (0, 1))
             message = (
-                f"tier `{self.tier}` needs {needed} {self.way} rules; "
-                f"{self.most} groups of {self.limit} rules hold {self.limit * self.most}"
+                f"tier `{self.tier}` needs {needed} {self.way} rules, but "
+                f"{self.most} groups of {self.limit} rules can hold only {self.limit * self.most}"
             )
             hint = "raise `quotas` if the account's are higher, use fewer prefixes, or split the tier"
         return Problem(code="over-quota", message=message, path=("tiers", self.tier), hint=hint)

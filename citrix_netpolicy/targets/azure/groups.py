@@ -132,7 +132,7 @@ def network_security_groups(
         other = names.setdefault(made.name.lower(), made.tier)
         if other != made.tier:
             message = f"tiers `{other}` and `{made.tier}` would share the name `{made.name}`"
-            hint = "rename one; Azure does not tell upper from lower case"
+            hint = "rename one; Azure names are case-insensitive"
             problems.append(_problem("name-clash", made.tier, message, hint))
     if problems:
         raise TargetError(problems)
@@ -149,11 +149,11 @@ def _refusals(group: Group, name: str) -> Iterator[Problem]:
         yield _problem("name-refused", group.tier, f"Azure refuses the name `{clean(name)}`", hint)
     strange = (str(rule.peer) for rule in group.rules if isinstance(rule.peer, ExistingGroup | PrefixList))
     for peer in dict.fromkeys(strange):
-        hint = "give addresses, or set its `networks`"
+        hint = "use addresses, or set its `networks`"
         yield _problem(
             "peer-unknown-to-cloud",
             group.tier,
-            f"Azure does not know `{peer}`, a peer of tier `{group.tier}`",
+            f"Azure has no equivalent of `{peer}`, a peer of tier `{group.tier}`",
             hint,
         )
 
@@ -282,7 +282,7 @@ def _named(direction: Direction, blocks: Iterable[Block]) -> dict[str, Block]:
     for whole in blocks:
         for block in _parts(whole):
             name = _rule_name(direction, block)
-            # Azure does not tell upper from lower case.
+            # Azure names are case-insensitive.
             if name.lower() in taken:
                 name = _with_digest(name, block)
             taken.add(name.lower())
@@ -326,6 +326,6 @@ def _excesses(group: NetworkSecurityGroup) -> Iterator[Problem]:
     )
     for count, limit, what in counts:
         if count > limit:
-            message = f"tier `{group.tier}` needs {count} {what}; a network security group holds {limit}"
+            message = f"tier `{group.tier}` needs {count} {what}; a network security group can hold {limit}"
             hint = "use fewer or wider prefixes, or split the tier"
             yield _problem("over-limit", group.tier, message, hint)
