@@ -1,7 +1,6 @@
 """The version of this release."""
 
-from typing import Final
-
 __all__ = ["__version__"]
 
-__version__: Final = "0.1.0"
+# The build backend reads this line by a pattern, which knows no annotation.
+__version__ = "0.1.0"
