@@ -65,7 +65,7 @@ class _Compiled:
     def is_unmoved_by(self, **changes: object) -> bool:
         """Tell whether other features or parameters would come to the same flows."""
         try:
-            resolution = resolve(self.deployment.model_copy(update=changes), self.catalog)
+            resolution = resolve(self.deployment._with(**changes), self.catalog)
         except InputError:
             # Another feature needs or excludes this one, so it does have an effect.
             return False

@@ -25,6 +25,7 @@ __all__ = [
     "FIRST_EDITION",
     "Edition",
     "Model",
+    "Part",
     "PortRange",
     "PortRanges",
     "ServiceSpec",
@@ -43,6 +44,19 @@ class Model(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", alias_generator=_kebab, populate_by_name=True, defer_build=True
     )
+
+
+class Part(Model):
+    """A part that people may make in Python. It is checked again when it is put into a whole."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _again(cls, data: Any) -> Any:
+        # pydantic has unchecked ways to make a part, and takes every instance as it is.
+        if not isinstance(data, cls):
+            return data
+        fields = cls.model_fields
+        return {name: value for name, value in data.__dict__.items() if value != fields[name].default}
 
 
 def listed(value: Any) -> Any:
@@ -112,7 +126,7 @@ def _edition(value: Any) -> Any:
 Edition = Annotated[str, BeforeValidator(_edition), WithJsonSchema({"type": ["string", "number"]})]
 
 
-class ServiceSpec(Model):
+class ServiceSpec(Part):
     """Services of one protocol as people write them."""
 
     protocol: Literal["tcp", "udp", "icmp", "icmpv6"] = Field(description="tcp, udp, icmp or icmpv6")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
@@ -22,17 +23,27 @@ from pydantic import (
 
 from citrix_netpolicy import net
 from citrix_netpolicy.errors import DataPath, InputError, Problem, in_order, nearest
-from citrix_netpolicy.inputs.base import Edition, Model, PortRanges, ServiceSpec, listed, some
+from citrix_netpolicy.inputs.base import Edition, Model, Part, PortRanges, ServiceSpec, listed, some
 from citrix_netpolicy.inputs.problems import problems_of, shown
 from citrix_netpolicy.syntax import document
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from citrix_netpolicy.errors import Mark
     from citrix_netpolicy.syntax.document import Document
 
-__all__ = ["CustomFlow", "Deployment", "Exclusion", "External", "Network", "PrefixListId", "Quotas", "Tier"]
+__all__ = [
+    "Acceptance",
+    "CustomFlow",
+    "Deployment",
+    "Exclusion",
+    "External",
+    "Network",
+    "PrefixListId",
+    "Quotas",
+    "Tier",
+]
 
 
 Cloud = Literal["aws", "azure"]
@@ -69,6 +80,19 @@ def _reason(value: Any) -> Any:
     # A reason becomes part of rule descriptions, where clouds accept little more than ASCII letters.
     if isinstance(value, str) and not re.search("[A-Za-z0-9]", value):
         raise ValueError("a reason is needed here, in letters that clouds accept: reviewers read it")
+    return value
+
+
+def _day(value: Any) -> Any:
+    if type(value) is date:
+        return value.isoformat()
+    if isinstance(value, str):
+        try:
+            is_day = date.fromisoformat(value).isoformat() == value
+        except ValueError:
+            is_day = False
+        if not is_day:
+            raise ValueError(f"{shown(value)} is not a valid day; write it as YYYY-MM-DD")
     return value
 
 
@@ -117,9 +141,10 @@ ApiVersion = Annotated[
     *_matching("20[0-9]{2}-[01][0-9]-[0-3][0-9](-preview)?", "API version such as 2025-05-01"),
 ]
 Reason = Annotated[str, BeforeValidator(_reason)]
+Day = Annotated[str, BeforeValidator(_day), WithJsonSchema({"type": "string", "format": "date"})]
 
 
-class Network(Model):
+class Network(Part):
     """One VPC or VNet."""
 
     cloud: Cloud = Field(description="aws or azure")
@@ -128,7 +153,7 @@ class Network(Model):
     )
 
 
-class Tier(Model):
+class Tier(Part):
     """Roles placed in subnets of one network. The tier gets a group."""
 
     roles: Words = Field(description="the catalogue roles that these machines have")
@@ -144,14 +169,14 @@ class Tier(Model):
     )
 
 
-class PrefixListId(Model):
+class PrefixListId(Part):
     """A prefix list of AWS. It weighs its maximum on the quota, not what it holds today."""
 
     id: ListId
     max_entries: StrictInt = Field(ge=1, le=1000)
 
 
-class External(Model):
+class External(Part):
     """A peer outside: people, on-premises services. It gets no group, and is given in exactly one way."""
 
     roles: Words = Field(description="the catalogue roles of this peer")
@@ -174,7 +199,7 @@ class External(Model):
         return self
 
 
-class CustomFlow(Model):
+class CustomFlow(Part):
     """A connection of the site's own. Both ends are names of tiers or externals, or roles."""
 
     source: Names
@@ -190,22 +215,33 @@ class CustomFlow(Model):
         return self
 
 
-class Exclusion(Model):
+class Exclusion(Part):
     """A catalogue entry that the site does without."""
 
     entry: str
     reason: Reason
 
 
-class Acceptance(Model):
-    """A loss, named by the code of its finding and its tiers, that the deployment accepts."""
+class Acceptance(Part):
+    """A loss, named by the code of its finding and its tiers, that the deployment accepts.
+
+    After the day `until` it still holds, so that no run fails because of the date; `acceptance-expired` says
+    that somebody should look at it again.
+    """
 
     finding: Literal["icmp-widened", "icmpv6-blocked"] = Field(description="the code of the finding")
     subject: Names = Field(description="the tiers that it is about")
-    reason: Reason
+    reason: Reason = Field(description="why the loss is acceptable, for reviewers")
+    until: Day | None = Field(default=None, description="the last day on which it is meant to hold")
+    ticket: str | None = Field(default=None, description="where the decision is recorded")
+    owner: str | None = Field(default=None, description="who answers for it")
+
+    def is_expired(self, today: date) -> bool:
+        """Tell whether its last day has passed."""
+        return self.until is not None and today > date.fromisoformat(self.until)
 
 
-class Quotas(Model):
+class Quotas(Part):
     """What the account's AWS quotas allow. The defaults are those of a new account."""
 
     rules_per_group: StrictInt = Field(default=60, ge=1, le=1000)
@@ -232,6 +268,42 @@ def _long_form(name: str, item: Any, key: str) -> Any:
     if isinstance(item, list | tuple | str):
         return {"roles": [name], key: item}
     return {"roles": [name], **item} if isinstance(item, dict) else item
+
+
+def _in_short(data: dict[str, Any]) -> dict[str, Any]:
+    """Return the data of a deployment with names sorted and in the short forms of the language."""
+    short: dict[str, Any] = {}
+    for key, value in data.items():
+        if key == "networks" and list(value) == ["main"] and value["main"].keys() == {"cloud"}:
+            short["cloud"] = value["main"]["cloud"]
+        elif key in ("tiers", "external"):
+            only = "subnets" if key == "tiers" else "addresses"
+            short[key] = {name: _short_form(name, value[name], only) for name in sorted(value)}
+        elif key in ("networks", "features", "parameters", "flows"):
+            short[key] = dict(sorted(value.items()))
+        else:
+            short[key] = value
+    return short
+
+
+def _short_form(name: str, item: dict[str, Any], only: str) -> Any:
+    """Undo what `_long_form` does, where it would do it again."""
+    if item["roles"] != [name]:
+        return item
+    left = {key: value for key, value in item.items() if key != "roles"}
+    return left[only] if left.keys() == {only} else left
+
+
+def _changed_paths(before: Deployment, after: Deployment) -> Iterable[DataPath]:
+    """Yield the places where two deployments differ: keys, and members of maps."""
+    for name in type(before).model_fields:
+        old, new = getattr(before, name), getattr(after, name)
+        if isinstance(old, dict):
+            for member in old.keys() | new.keys():
+                if member not in old or member not in new or old[member] != new[member]:
+                    yield name, member
+        elif old != new:
+            yield (name,)
 
 
 class Deployment(Model):  # noqa: PLW1641 - it holds maps, so it has no hash
@@ -276,6 +348,8 @@ class Deployment(Model):  # noqa: PLW1641 - it holds maps, so it has no hash
     )
 
     _document: Document | None = PrivateAttr(default=None)
+    # What `replace` has changed since: the document has no place for it.
+    _replaced: frozenset[DataPath] = PrivateAttr(default=frozenset())
 
     def __init__(self, /, **data: Any) -> None:
         try:
@@ -303,17 +377,57 @@ class Deployment(Model):  # noqa: PLW1641 - it holds maps, so it has no hash
         deployment._check()
         return deployment
 
+    def replace(self, **changes: Any) -> Deployment:
+        """Return a checked copy with other values; `changes` are named as in the constructor.
+
+        A map such as `tiers` is replaced as a whole: `replace(tiers={**site.tiers, "sql": ["10.0.4.0/29"]})`.
+        `cloud` replaces all networks by one. Raises InputError as the constructor does.
+
+        A copy of a loaded deployment belongs to the same file: `catalogs` are relative to it, and problems
+        have the lines of what the change leaves as it is. What was changed has no line, since the file does
+        not say it.
+        """
+        data = {name: getattr(self, name) for name in type(self).model_fields}
+        if changes.get("cloud") is not None and "networks" not in changes:
+            del data["networks"]
+        changed = type(self).__new__(type(self))
+        try:
+            self.__pydantic_validator__.validate_python(data | changes, self_instance=changed, by_name=True)
+        except ValidationError as error:
+            raise InputError(problems_of(type(self), error)) from None
+        changed._document = self._document
+        changed._replaced = self._replaced.union(_changed_paths(self, changed))
+        changed._check()
+        return changed
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy. With `update` this is `replace`, which checks; pydantic's own does not."""
+        copy = super().model_copy(deep=deep)
+        return copy.replace(**update) if update else copy  # type: ignore[return-value]
+
+    @classmethod
+    def model_construct(cls, _fields_set: set[str] | None = None, **_: Any) -> Self:
+        """Refuse to make a deployment that nobody has checked. Raises TypeError."""
+        raise TypeError("a deployment is always checked: use `Deployment(...)` or `replace`")
+
+    def _with(self, **changes: Any) -> Self:
+        """Return an unchecked copy, for those who change one valid value to another and are in a hurry."""
+        return super().model_copy(update=changes)
+
     def problem(self, code: str, path: DataPath, message: str, hint: str = "") -> Problem:
         """Return a problem at `path`, with its line when this deployment was loaded from a file."""
         return Problem(code=code, message=message, path=path, mark=self.mark(path), hint=hint)
 
     def mark(self, path: DataPath) -> Mark | None:
         """Return the line of `path`, when this deployment was loaded from a file."""
-        return self._document.mark(path) if self._document else None
+        if self._document is None or any(path[: len(place)] == place for place in self._replaced):
+            return None
+        return self._document.mark(path)
 
     def located(self, problem: Problem) -> Problem:
         """Return `problem` with the line of its path, when this deployment was loaded from a file."""
-        if self._document is None or problem.mark is not None or not problem.path:
+        mark = self.mark(problem.path)
+        if self._document is None or mark is None or problem.mark is not None or not problem.path:
             return problem
         if problem.path == ("networks", "main", "cloud") and "cloud" in self._document.data:
             problem = replace(problem, path=("cloud",))
@@ -324,8 +438,24 @@ class Deployment(Model):  # noqa: PLW1641 - it holds maps, so it has no hash
         return isinstance(other, Deployment) and self.__dict__ == other.__dict__
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the deployment as plain values: the keys of the YAML, without what has its default."""
+        """Return the deployment as plain values: the keys of the YAML, without what has its default.
+
+        `Deployment(**deployment.to_dict())` is equal to `deployment`.
+        """
         return self.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+
+    def to_yaml(self) -> str:
+        """Return the text of a file that `load` reads as an equal deployment; equal ones have equal texts.
+
+        Keys of the language come in the order of the model, names in maps (tiers, features ...) sorted, and
+        items of lists as declared. Defaults are left out, short forms used where they say the same, and text
+        is quoted where some reader of YAML could take it for another value. Comments of a file that was
+        loaded are not kept. Paths in `catalogs` are written as they are, relative to the file.
+        """
+        # Nobody else should pay for YAML.
+        from citrix_netpolicy.syntax import yaml  # noqa: PLC0415
+
+        return yaml.dump(_in_short(self.to_dict()))
 
     @property
     def ends(self) -> dict[str, Tier | External]:
@@ -368,6 +498,7 @@ class Deployment(Model):  # noqa: PLW1641 - it holds maps, so it has no hash
             *self._network_problems(),
             *self._external_problems(),
             *self._probe_problems(),
+            *self._acceptance_problems(),
             *self._overlaps(),
         ]
         if problems:
@@ -419,6 +550,15 @@ class Deployment(Model):  # noqa: PLW1641 - it holds maps, so it has no hash
                     f"network of tier `{name}` is not in Azure, whose load balancers these ports are for"
                 )
                 yield self.problem("wrong-cloud", ("tiers", name, "probe-ports"), message, hint)
+
+    def _acceptance_problems(self) -> Iterator[Problem]:
+        for index, acceptance in enumerate(self.accept):
+            for number, tier in enumerate(acceptance.subject):
+                if tier not in self.tiers:
+                    path: DataPath = ("accept", index, "subject", number)
+                    yield self.problem(
+                        "unknown-tier", path, f"unknown tier `{tier}`", nearest(tier, self.tiers)
+                    )
 
     def _overlaps(self) -> Iterator[Problem]:
         """Find subnets of two tiers that share addresses: their group would be decided by chance."""

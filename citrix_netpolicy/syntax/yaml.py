@@ -1,4 +1,4 @@
-"""The YAML that this project reads: values and marks, without what YAML would guess at."""
+"""The YAML that this project reads and writes: values and marks, without what YAML would guess at."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from yaml.error import MarkedYAMLError
 
-__all__ = ["compose"]
+__all__ = ["compose", "dump"]
 
 MAX_DEPTH: Final = 40
 MAX_VALUES: Final = 200_000
@@ -155,3 +155,54 @@ def _plain(text: str) -> Any:
     if text in _CONSTANTS:
         return _CONSTANTS[text]
     return int(text) if _INTEGER.match(text) else text
+
+
+# What is written without quotes: a word that no YAML reader takes for anything but text, an IPv4 prefix, and a
+# range of ports. All else is quoted, since readers differ in what they guess at: `no`, `010`, `22:30`, `1e3`.
+_WORD: Final = re.compile(r"[^\W\d_](?:[\w./ -]*\w)?\Z")
+_NUMERIC: Final = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}/\d{1,2}\Z|[1-9]\d{0,4}-[1-9]\d{0,4}\Z", re.ASCII)
+_GUESSED: Final = frozenset("y yes n no on off true false null nan inf".split())
+_FLOW_WIDTH: Final = 80
+
+
+def dump(data: dict[str, Any]) -> str:
+    """Return a map of plain values as YAML: maps in blocks, short lists of single values on one line.
+
+    `compose`, and every other reader of YAML 1.1 or 1.2, reads the same values from it. The order is that of
+    `data`.
+    """
+    text: str = yaml.dump(
+        data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=float("inf"), default_flow_style=False
+    )
+    return text
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes text without quotes only where nobody could take it for something else."""
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002
+        """Indent items of a list below their key."""
+        super().increase_indent(flow, indentless=False)
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
+        """Write a value out wherever it is."""
+        return True
+
+    def text(self, text: str) -> yaml.ScalarNode:
+        """Return a text as a node."""
+        style = None if _is_plain(text) else '"'
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+    def items(self, items: list[Any]) -> yaml.SequenceNode:
+        """Return a list as a node."""
+        is_short = sum(len(str(item)) + 2 for item in items) <= _FLOW_WIDTH
+        is_flow = is_short and not any(isinstance(item, dict | list) for item in items)
+        return self.represent_sequence("tag:yaml.org,2002:seq", items, flow_style=is_flow)
+
+
+_Dumper.add_representer(str, _Dumper.text)
+_Dumper.add_representer(list, _Dumper.items)
+
+
+def _is_plain(text: str) -> bool:
+    return bool(_WORD.match(text) or _NUMERIC.match(text)) and text.lower() not in _GUESSED
