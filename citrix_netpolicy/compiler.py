@@ -26,6 +26,7 @@ from citrix_netpolicy.resolve import resolve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import date
 
     from citrix_netpolicy.findings import Finding
     from citrix_netpolicy.inputs.catalog import Catalog
@@ -62,18 +63,22 @@ class Compilation:
         return lower_bound(self.policy.groups)
 
 
-def compile_deployment(deployment: Deployment, catalog: Catalog | None = None) -> Compilation:
+def compile_deployment(
+    deployment: Deployment, catalog: Catalog | None = None, today: date | None = None
+) -> Compilation:
     """Return a deployment compiled: for every tier, the fewest rules that permit exactly its flows.
 
-    `catalog` is the shipped one, with the files that the deployment adds, unless given. Raises InputError
-    when the deployment uses a word that the catalogue lacks, or adds a file that does not fit.
+    `catalog` is the shipped one, with the files that the deployment adds, unless given. `today` lets
+    findings say which acceptances have expired; the policy never depends on it, and without it nothing is
+    said of dates. Raises InputError when the deployment uses a word that the catalogue lacks, or adds a file
+    that does not fit.
     """
     if catalog is None:
         catalog = load_catalog(*deployment.catalog_files())
     resolution = resolve(deployment, catalog)
     spelled_out = spell_out(deployment, resolution)
     policy = minimize(spelled_out, deployment.cidrs)
-    findings = lint(deployment, catalog, resolution, policy)
+    findings = lint(deployment, catalog, resolution, policy, today)
     return Compilation(deployment, catalog, resolution, spelled_out, policy, findings)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from citrix_netpolicy.errors import InputError, Mark, Problem, TargetError, nearest
+from citrix_netpolicy.findings import Finding
 from citrix_netpolicy.folder import Module, restore_command
 from citrix_netpolicy.identities import FILE as IDENTITIES
 from citrix_netpolicy.identities import Identities, LastRun, read_identities
@@ -20,7 +21,7 @@ from citrix_netpolicy.syntax import document
 from citrix_netpolicy.targets import TARGETS, Options, load_target
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from citrix_netpolicy.compiler import Compilation
     from citrix_netpolicy.inputs.deployment import Deployment
@@ -73,7 +74,9 @@ def render(
             run = _Previous.of(previous, Path(folder), name, is_only=len(names) == 1)
             output = _network(compilation, target, name, run, tiers)
             files |= {f"{place}{path}": text for path, text in output.files.items()}
-            outputs[name] = output
+            outputs[name] = replace(
+                output, findings=(*output.findings, *_idle_acceptances(deployment, name, output))
+            )
     except (InputError, TargetError) as error:
         mended = (_with_remedy(problem, Path(folder)) for problem in error.problems)
         raise type(error)(deployment.located(problem) for problem in mended) from None
@@ -179,6 +182,22 @@ def _network_of(files: Mapping[str, str]) -> str | None:
         return found["network"].text()
     except (InputError, KeyError):
         return None
+
+
+def _idle_acceptances(deployment: Deployment, network: str, output: Output) -> Iterator[Finding]:
+    """Yield a finding for each acceptance of a loss that this target does not have in this network."""
+    losses = {(finding.code, finding.subject) for finding in output.findings}
+    for index, acceptance in enumerate(deployment.accept):
+        for number, tier in enumerate(acceptance.subject):
+            if deployment.network_of(tier) == network and (acceptance.finding, tier) not in losses:
+                mark = deployment.mark(("accept", index, "subject", number))
+                yield Finding(
+                    "acceptance-without-effect",
+                    tier,
+                    f"`{acceptance.finding}` is accepted for tier `{tier}`, which has no such loss here",
+                    "remove the tier from the acceptance, unless another target needs it",
+                    locations=(mark,) if mark else (),
+                )
 
 
 def options_of(deployment: Deployment, network: str) -> Options:

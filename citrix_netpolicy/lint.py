@@ -19,6 +19,7 @@ from citrix_netpolicy.resolve import RoleMissing, feature_states, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from datetime import date
 
     from citrix_netpolicy.errors import Mark
     from citrix_netpolicy.inputs.catalog import Catalog
@@ -31,12 +32,13 @@ __all__ = ["CHECKS", "lint"]
 
 @dataclass(frozen=True)
 class _Compiled:
-    """A deployment, the catalogue it was compiled with, and what came of them."""
+    """A deployment, the catalogue it was compiled with, what came of them, and the day where it matters."""
 
     deployment: Deployment
     catalog: Catalog
     resolution: Resolution
     policy: Policy
+    today: date | None = None
 
     def at(self, *path: str | int) -> tuple[Mark, ...]:
         """Return the line of the deployment that `path` leads to, where it came from a file."""
@@ -73,10 +75,17 @@ class _Compiled:
 
 
 def lint(
-    deployment: Deployment, catalog: Catalog, resolution: Resolution, policy: Policy
+    deployment: Deployment,
+    catalog: Catalog,
+    resolution: Resolution,
+    policy: Policy,
+    today: date | None = None,
 ) -> tuple[Finding, ...]:
-    """Return the findings on a compiled deployment, check by check."""
-    compiled = _Compiled(deployment, catalog, resolution, policy)
+    """Return the findings on a compiled deployment, check by check.
+
+    Checks of dates need `today`, and find nothing without it.
+    """
+    compiled = _Compiled(deployment, catalog, resolution, policy, today)
     return tuple(finding for check in CHECKS for finding in check(compiled))
 
 
@@ -215,6 +224,23 @@ def _idle_flows(compiled: _Compiled) -> Iterator[Finding]:
             )
 
 
+def _expired_acceptances(compiled: _Compiled) -> Iterator[Finding]:
+    """Acceptances whose last day has passed.
+
+    They still hold: a date must not break a run.
+    """
+    for index, acceptance in enumerate(compiled.deployment.accept):
+        if compiled.today is not None and acceptance.is_expired(compiled.today):
+            owner = f" (owner: {acceptance.owner})" if acceptance.owner else ""
+            yield Finding(
+                "acceptance-expired",
+                acceptance.finding,
+                f"`{acceptance.finding}` is accepted until {acceptance.until}, which has passed{owner}",
+                "decide again: move `until`, or remove the acceptance and what makes it necessary",
+                locations=compiled.at("accept", index, "until"),
+            )
+
+
 def _lonely_tiers(compiled: _Compiled) -> Iterator[Finding]:
     """Tiers that have no flow with any peer."""
     busy = {end for flow in compiled.resolution.flows for end in (flow.source, flow.destination)}
@@ -255,6 +281,7 @@ CHECKS: Final[tuple[Callable[[_Compiled], Iterator[Finding]], ...]] = (
     _idle_parameters,
     _idle_exclusions,
     _idle_flows,
+    _expired_acceptances,
     _lonely_tiers,
     _roles_without_subnet,
 )

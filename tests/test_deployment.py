@@ -229,6 +229,96 @@ def test_a_deployment_is_copied_and_pickled() -> None:
     assert loaded.problem("x", ("tiers", "hosts"), "bad").mark == Mark("site.yaml", 5, 3)
 
 
+def test_a_replaced_deployment_is_the_one_that_the_constructor_makes() -> None:
+    site = load(TEXT)
+    sql = {"roles": ["sql"], "subnets": ["10.0.4.0/29"], "network": "east"}
+    changed = site.replace(egress="restricted", tiers={**site.tiers, "db": sql})
+    whole = document.parse(TEXT.encode(), "site.yaml").data
+    assert changed == Deployment(**{**whole, "egress": "restricted", "tiers": {**whole["tiers"], "db": sql}})
+    assert site == load(TEXT), "the original is as it was"
+    assert site.replace() == site
+    assert type(changed) is Deployment
+
+
+def test_a_replaced_cloud_takes_the_place_of_the_networks() -> None:
+    site = Deployment(**LONG)
+    assert site.replace(cloud="azure") == Deployment(**{**LONG, "cloud": "azure"})
+    assert site.replace(cloud=None) == site
+    networks = {"main": {"cloud": "azure"}}
+    assert site.replace(networks=networks) == Deployment(**{**LONG, "cloud": "azure"})
+    with pytest.raises(InputError, match="not both"):
+        site.replace(cloud="azure", networks=networks)
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "path"),
+    [
+        ({"name": "my site"}, "invalid-value", ("name",)),
+        ({"egres": "open"}, "unknown-key", ("egres",)),
+        ({"tiers": {"ddc": ["10.0.1.7/28"]}}, "invalid-value", ("tiers", "ddc", "subnets", 0)),
+        (
+            {"tiers": {"vda": ["10.0.1.0/28"], "ddc": ["10.0.0.0/8"]}},
+            "overlap",
+            ("tiers", "vda", "subnets", 0),
+        ),
+        ({"networks": {}}, "network-needed", ()),
+    ],
+    ids=str,
+)
+def test_a_replacement_is_checked(changes: dict[str, Any], code: str, path: tuple[str | int, ...]) -> None:
+    site = Deployment(**{**LONG, "external": {}, "flows": {}})
+    with pytest.raises(InputError) as caught:
+        site.replace(**changes)
+    assert [(problem.code, problem.path) for problem in caught.value.problems] == [(code, path)]
+    with pytest.raises(InputError) as again:
+        site.model_copy(update=changes)
+    assert again.value.problems == caught.value.problems
+
+
+def test_there_is_no_unchecked_way_to_a_deployment() -> None:
+    site = load(TEXT)
+    assert site.model_copy() == site.model_copy(deep=True) == site
+    assert site.model_copy(update={"egress": "restricted"}) == site.replace(egress="restricted")
+    with pytest.raises(TypeError, match="replace"):
+        Deployment.model_construct(name="site", tiers={})
+    tier = site.tiers["ddc"]
+    wrong: list[Any] = [
+        {"tiers": {**site.tiers, "ddc": tier.model_copy(update={"subnets": ("10.0.1.7/28",)})}},
+        {"tiers": {**site.tiers, "ddc": Tier.model_construct(roles=("ddc",), subnets=(), network="east")}},
+        {"quotas": site.quotas.model_copy(update={"rules_per_group": 10**6})},
+        {"flows": {"metrics": site.flows["metrics"].model_copy(update={"services": ()})}},
+    ]
+    for changes in wrong:
+        with pytest.raises(InputError):
+            site.replace(**changes)
+        with pytest.raises(InputError):
+            Deployment(**{**site.to_dict(), **changes})
+
+
+def test_a_replacement_keeps_the_lines_of_what_the_file_still_says() -> None:
+    site = load(TEXT)
+    ddc = {"roles": ["ddc"], "subnets": ["10.0.7.0/28"], "network": "east"}
+    changed = site.replace(tiers={**site.tiers, "ddc": ddc}, egress="restricted").replace(cidrs="exact")
+    assert changed.mark(("tiers", "hosts", "subnets", 0)) == site.mark(("tiers", "hosts", "subnets", 0))
+    assert changed.mark(("features", "edt")) == site.mark(("features", "edt"))
+    for path in (("tiers", "ddc"), ("tiers", "ddc", "subnets", 0), ("egress",), ("cidrs",)):
+        assert site.mark(path)
+        assert changed.mark(path) is None
+        assert changed.located(Problem(code="x", message="bad", path=path)).mark is None
+    with pytest.raises(InputError) as caught:
+        site.replace(tiers={**site.tiers, "ddc": {**ddc, "network": "west", "subnets": ["10.0.0.0/8"]}})
+    (problem,) = caught.value.problems
+    assert (problem.path, problem.mark) == (("tiers", "hosts", "subnets", 0), Mark("site.yaml", 8, 15))
+
+
+def test_a_replacement_finds_the_catalogues_beside_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "site.yaml"
+    path.write_text(TEXT + "catalogs: [ours.yaml]\n")
+    site = Deployment.load(path)
+    assert site.replace(egress="restricted").catalog_files() == (tmp_path / "ours.yaml",)
+    assert site.replace(catalogs=["theirs.yaml"]).catalog_files() == (tmp_path / "theirs.yaml",)
+
+
 def test_defaults() -> None:
     deployment = Deployment(name="site", cloud="aws", tiers={"ddc": ["10.0.1.0/28"]})
     assert (deployment.cidrs, deployment.egress, deployment.peers) == ("exact", "restricted", None)

@@ -83,6 +83,20 @@ def test_the_starter_is_accepted(validator: Any) -> None:
         {"exclude": [{"entry": "ddc-vda-local-host-cache", "reason": "x"}]},
         {"peers": "cidr", "cidrs": "stable", "egress": "open"},
         {"quotas": {"rules-per-group": 100}},
+        {"edition": "2026.11"},
+        {"accept": [{"finding": "icmp-widened", "subject": "ddc", "reason": "x"}]},
+        {
+            "accept": [
+                {
+                    "finding": "icmpv6-blocked",
+                    "subject": ["ddc"],
+                    "reason": "x",
+                    "until": "2027-03-31",
+                    "ticket": "NET-7",
+                    "owner": "Network team",
+                }
+            ]
+        },
         pytest.param(
             {"external": {"sql": {"addresses": ["10.9.0.1"], "networks": "main"}}},
         ),
@@ -124,11 +138,25 @@ def test_every_form_is_accepted(more: dict[str, Any], validator: Any) -> None:
         {"external": {"sql": {"prefix-list": {"id": "pl-0a1b2c3d", "max_entries": 4}}}},
         {"quotas": {"rules-per-group": 0}},
         {"egress": "close"},
+        {"edition": "2026.13"},
+        {"accept": [{"finding": "icmp-widened", "subject": "ddc"}]},
+        {"accept": [{"finding": "icmp-widen", "subject": "ddc", "reason": "x"}]},
+        {"accept": [{"finding": "icmp-widened", "subject": [], "reason": "x"}]},
+        {"accept": {"finding": "icmp-widened", "subject": "ddc", "reason": "x"}},
     ],
     ids=str,
 )
 def test_what_is_no_deployment_is_refused(more: dict[str, Any], validator: Any) -> None:
     assert complaints(validator, {**SITE, **more})
+
+
+def test_an_edition_without_quotes_is_accepted_where_a_reader_takes_it_for_a_number(validator: Any) -> None:
+    assert complaints(validator, {**SITE, "edition": 2026.11}) == []
+
+
+def test_the_known_editions_are_offered(schema: dict[str, Any]) -> None:
+    words = schema["properties"]["edition"]["enum"]
+    assert set(load_catalog().editions) == {word for word in words if isinstance(word, str)}
 
 
 def test_the_words_of_the_catalogue_are_offered(schema: dict[str, Any]) -> None:

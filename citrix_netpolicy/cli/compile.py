@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> Exit:
-    compilation = compile_deployment(Deployment.load(options.deployment))
+    compilation = compile_deployment(Deployment.load(options.deployment), today=date.today())
     module = render(
         compilation,
         options.target,

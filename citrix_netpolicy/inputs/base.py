@@ -11,6 +11,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    ModelWrapValidatorHandler,
     PlainSerializer,
     StrictInt,
     WithJsonSchema,
@@ -49,14 +50,14 @@ class Model(BaseModel):
 class Part(Model):
     """A part that people may make in Python. It is checked again when it is put into a whole."""
 
-    @model_validator(mode="before")
+    @model_validator(mode="wrap")
     @classmethod
-    def _again(cls, data: Any) -> Any:
+    def _again(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         # pydantic has unchecked ways to make a part, and takes every instance as it is.
-        if not isinstance(data, cls):
-            return data
-        fields = cls.model_fields
-        return {name: value for name, value in data.__dict__.items() if value != fields[name].default}
+        if isinstance(data, cls):
+            fields = cls.model_fields
+            data = {name: value for name, value in data.__dict__.items() if value != fields[name].default}
+        return handler(data)
 
 
 def listed(value: Any) -> Any:

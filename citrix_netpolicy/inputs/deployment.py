@@ -377,7 +377,7 @@ class Deployment(Model):  # noqa: PLW1641 - it holds maps, so it has no hash
         deployment._check()
         return deployment
 
-    def replace(self, **changes: Any) -> Deployment:
+    def replace(self, **changes: Any) -> Self:
         """Return a checked copy with other values; `changes` are named as in the constructor.
 
         A map such as `tiers` is replaced as a whole: `replace(tiers={**site.tiers, "sql": ["10.0.4.0/29"]})`.
@@ -403,10 +403,10 @@ class Deployment(Model):  # noqa: PLW1641 - it holds maps, so it has no hash
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Return a copy. With `update` this is `replace`, which checks; pydantic's own does not."""
         copy = super().model_copy(deep=deep)
-        return copy.replace(**update) if update else copy  # type: ignore[return-value]
+        return copy.replace(**update) if update else copy
 
     @classmethod
-    def model_construct(cls, _fields_set: set[str] | None = None, **_: Any) -> Self:
+    def model_construct(cls, _fields_set: set[str] | None = None, **_: Any) -> Self:  # type: ignore[override]
         """Refuse to make a deployment that nobody has checked. Raises TypeError."""
         raise TypeError("a deployment is always checked: use `Deployment(...)` or `replace`")
 

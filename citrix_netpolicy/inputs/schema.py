@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from citrix_netpolicy.inputs.base import FIRST_EDITION
 from citrix_netpolicy.inputs.deployment import Deployment
 
 if TYPE_CHECKING:
@@ -21,6 +22,13 @@ def deployment_schema(catalog: Catalog) -> dict[str, Any]:
     forms of tiers and externals.
     """
     schema = Deployment.model_json_schema(by_alias=True)
+    editions = sorted({FIRST_EDITION, *catalog.editions})
+    # Readers of YAML in editors take an edition without quotes for a number.
+    words: list[Any] = [*editions, *map(float, editions), None]
+    schema["properties"]["edition"] = {
+        "description": schema["properties"]["edition"]["description"],
+        "enum": words,
+    }
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     definitions = schema["$defs"]
     properties = schema["properties"]

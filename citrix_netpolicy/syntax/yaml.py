@@ -157,11 +157,11 @@ def _plain(text: str) -> Any:
     return int(text) if _INTEGER.match(text) else text
 
 
-# What is written without quotes: a word that no YAML reader takes for anything but text, an IPv4 prefix, and a
-# range of ports. All else is quoted, since readers differ in what they guess at: `no`, `010`, `22:30`, `1e3`.
+# What is written without quotes: a word that no YAML reader takes for anything but text, an IPv4 prefix, and
+# a range of ports. All else is quoted, since readers differ in what they guess at: `no`, `010`, `22:30`.
 _WORD: Final = re.compile(r"[^\W\d_](?:[\w./ -]*\w)?\Z")
 _NUMERIC: Final = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}/\d{1,2}\Z|[1-9]\d{0,4}-[1-9]\d{0,4}\Z", re.ASCII)
-_GUESSED: Final = frozenset("y yes n no on off true false null nan inf".split())
+_GUESSED: Final = frozenset(["y", "yes", "n", "no", "on", "off", "true", "false", "null", "nan", "inf"])
 _FLOW_WIDTH: Final = 80
 
 
@@ -172,7 +172,12 @@ def dump(data: dict[str, Any]) -> str:
     `data`.
     """
     text: str = yaml.dump(
-        data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=float("inf"), default_flow_style=False
+        data,
+        Dumper=_Dumper,
+        sort_keys=False,
+        allow_unicode=True,
+        width=float("inf"),
+        default_flow_style=False,
     )
     return text
 
