@@ -11,6 +11,9 @@ with the fewest rules that permit exactly its flows.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+# The function has the name of its module. Were it not bound here and now, whoever loads the module first
+# would bind the module to the name.
+from citrix_netpolicy.minimize import minimize
 from citrix_netpolicy.version import __version__ as __version__
 
 if TYPE_CHECKING:
@@ -21,7 +24,6 @@ if TYPE_CHECKING:
     from citrix_netpolicy.generate import render
     from citrix_netpolicy.inputs.catalog import Catalog
     from citrix_netpolicy.inputs.deployment import Deployment
-    from citrix_netpolicy.minimize import minimize
     from citrix_netpolicy.policy import Cause, Direction, Group, GroupKey, Policy, Rule
     from citrix_netpolicy.traffic import Traffic, traffic_of
 
@@ -53,8 +55,8 @@ __all__ = [
 ]
 
 
-# Each public name and the module that defines it. A name loads its module when it is first used, so that a
-# build script pays for what it needs.
+# Each other public name and the module that defines it. A name loads its module when it is first used, so
+# that a build script pays for what it needs.
 _HOMES = {
     "Catalog": "inputs.catalog",
     "Cause": "policy",
@@ -76,7 +78,6 @@ _HOMES = {
     "TargetError": "errors",
     "Traffic": "traffic",
     "compile_deployment": "compiler",
-    "minimize": "minimize",
     "render": "generate",
     "traffic_of": "traffic",
     "write_folder": "folder",

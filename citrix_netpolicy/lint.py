@@ -225,10 +225,7 @@ def _idle_flows(compiled: _Compiled) -> Iterator[Finding]:
 
 
 def _expired_acceptances(compiled: _Compiled) -> Iterator[Finding]:
-    """Acceptances whose last day has passed.
-
-    They still hold: a date must not break a run.
-    """
+    """Find acceptances whose last day has passed; they still hold, since a date must not break a run."""
     for index, acceptance in enumerate(compiled.deployment.accept):
         if compiled.today is not None and acceptance.is_expired(compiled.today):
             owner = f" (owner: {acceptance.owner})" if acceptance.owner else ""

@@ -134,6 +134,16 @@ def _loaded_by(statement: str) -> set[str]:
     return {name.partition(".")[0] for name in json.loads(done.stdout)}
 
 
+def test_every_public_name_is_what_it_says() -> None:
+    for first in ("pass", "import citrix_netpolicy.minimize", "import citrix_netpolicy.cli.compile"):
+        code = (
+            f"{first}; import citrix_netpolicy as package; from types import ModuleType; "
+            "assert not [n for n in package.__all__ if isinstance(getattr(package, n), ModuleType)]; "
+            "from citrix_netpolicy import minimize; assert callable(minimize)"
+        )
+        subprocess.run([sys.executable, "-c", code], check=True, cwd=PACKAGE.parent)
+
+
 def test_a_bare_import_loads_nothing_else() -> None:
     names = ", ".join(citrix_netpolicy.__all__)
     assert "pydantic" not in _loaded_by("import citrix_netpolicy")
