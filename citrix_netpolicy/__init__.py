@@ -11,9 +11,6 @@ with the fewest rules that permit exactly its flows.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-# The function has the name of its module. Were it not bound here and now, whoever loads the module first
-# would bind the module to the name.
-from citrix_netpolicy.minimize import minimize
 from citrix_netpolicy.version import __version__ as __version__
 
 if TYPE_CHECKING:
@@ -48,15 +45,14 @@ __all__ = [
     "TargetError",
     "Traffic",
     "compile_deployment",
-    "minimize",
     "render",
     "traffic_of",
     "write_folder",
 ]
 
 
-# Each other public name and the module that defines it. A name loads its module when it is first used, so
-# that a build script pays for what it needs.
+# Each public name and the module that defines it. A name loads its module when it is first used, so that a
+# build script pays for what it needs.
 _HOMES = {
     "Catalog": "inputs.catalog",
     "Cause": "policy",

@@ -134,10 +134,8 @@ class _Previous:
         return cls(files if is_only or _network_of(files) == network else {}, folder)
 
     def is_changed(self, files: Mapping[str, str]) -> bool:
-        """Tell whether these files of the same target are all there, and not all the same."""
-        return files.keys() <= self.files.keys() and any(
-            self.files[name] != text for name, text in files.items()
-        )
+        """Tell whether one of these files is not as it was."""
+        return any(self.files.get(name) != text for name, text in files.items())
 
     def last_run(self, target: str, cloud: str, network: str) -> LastRun | None:
         """Read what the last run wrote. A run of another network is none of this one.
@@ -148,8 +146,10 @@ class _Previous:
         from citrix_netpolicy.found import folder  # noqa: PLC0415
 
         try:
+            if not folder.has_rules(self.files, target, cloud):
+                return None
             self._refuse_conflicts()
-            found = folder.read(self.files, target, cloud)
+            found = folder.read_rules(self.files, target, cloud)
         except InputError as error:
             raise InputError(map(self._placed, error.problems)) from None
         if any(group.network != network for group in found.groups):
@@ -160,7 +160,8 @@ class _Previous:
         mark = problem.mark
         if mark is None:
             return problem
-        return replace(problem, mark=replace(mark, file=str(self.folder / mark.file)))
+        hint = problem.hint or "restore the folder, for example with `git checkout -- FOLDER`"
+        return replace(problem, mark=replace(mark, file=str(self.folder / mark.file)), hint=hint)
 
     def _refuse_conflicts(self) -> None:
         for name, text in sorted(self.files.items()):

@@ -8,12 +8,14 @@ besides: the last run, which is what the folder holds now, and which groups peop
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
 from citrix_netpolicy.errors import InputError, Problem, clean
+from citrix_netpolicy.net import LAST_PORT, Prefix
 from citrix_netpolicy.policy import Direction, Group
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
     from citrix_netpolicy.syntax.document import Document, Node
 
-__all__ = ["FILE", "Identities", "LastRun", "TierIdentity", "derived_priority", "read_identities"]
+__all__ = ["FILE", "MERGED", "Identities", "LastRun", "TierIdentity", "derived_priority", "read_identities"]
 
 FILE: Final = "identities.json"
 FORMAT: Final = 1
@@ -171,13 +173,29 @@ def _covers(node: Node) -> dict[Direction, tuple[Any, ...]]:
     for way, blocks in node.fields((), [str(way) for way in Direction]).items():
         for block in blocks.items():
             fields = block.fields(("protocol", "kind", "peers", "ports"))
-            fields["protocol"].text()
-            fields["kind"].text()
-            for key in ("peers", "ports"):
-                for item in fields[key].items():
-                    item.text()
+            fields["protocol"].choice(("Tcp", "Udp", "Icmp", "*"))
+            is_prefixes = fields["kind"].choice(("prefixes", "tag", "asg")) == "prefixes"
+            for item in _some(fields["peers"]):
+                item.parsed(Prefix.parse if is_prefixes else str)
+            for item in _some(fields["ports"]):
+                item.parsed(_ports)
         found[Direction(way)] = tuple(blocks.value)
     return found
+
+
+def _some(node: Node) -> list[Node]:
+    items = node.items()
+    if not items:
+        raise node.refusal("expected at least one value")
+    return items
+
+
+def _ports(text: str) -> str:
+    """Check a range of ports as Azure writes it."""
+    found = re.fullmatch(r"\*|([0-9]{1,5})(?:-([0-9]{1,5}))?", text, re.ASCII)
+    if not found or (found[1] and not int(found[1]) <= int(found[2] or found[1]) <= LAST_PORT):
+        raise ValueError(f"`{clean(text)}` is not a valid port or range")
+    return text
 
 
 def _held(node: Node) -> dict[str, int]:

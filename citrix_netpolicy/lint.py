@@ -143,7 +143,8 @@ def _idle_features(compiled: _Compiled) -> Iterator[Finding]:
     for name in sorted(deployment.features):
         others = {other: state for other, state in deployment.features.items() if other != name}
         flipped = {**others, name: not deployment.features[name]}
-        if deployment.features[name] is compiled.catalog.features[name].default:
+        without = feature_states(deployment._with(features=others), compiled.catalog)
+        if deployment.features[name] is without[name]:
             continue
         if compiled.is_unmoved_by(features=flipped):
             state = "on" if deployment.features[name] else "off"
@@ -199,7 +200,7 @@ def _port_collisions(compiled: _Compiled) -> Iterator[Finding]:
 def _idle_exclusions(compiled: _Compiled) -> Iterator[Finding]:
     """Exclusions of entries that would give nothing anyway."""
     for index, exclusion in enumerate(compiled.deployment.exclude):
-        others = tuple(other for other in compiled.deployment.exclude if other != exclusion)
+        others = tuple(one for one in compiled.deployment.exclude if one.entry != exclusion.entry)
         if compiled.is_unmoved_by(exclude=others):
             yield Finding(
                 "exclusion-without-effect",

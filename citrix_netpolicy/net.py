@@ -174,7 +174,15 @@ class ServiceSet:
         return bool(self.ranges)
 
     def __str__(self) -> str:
-        return ", ".join(str(block) for block in self.blocks()) or "nothing"
+        """Say the set exactly, as short as its ranges: `tcp 80, udp all but 53, icmp types 9-255`."""
+        if self == ALL:
+            return str(self.blocks()[0])
+        parts: list[str] = []
+        for protocol, base in _BASE.items():
+            spans = [(low - base, high - base) for low, high in self.ranges if 0 <= low - base <= LAST_PORT]
+            if spans:
+                parts += _in_words(protocol, spans)
+        return ", ".join(parts) or "nothing"
 
 
 def _joined(ranges: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
@@ -201,6 +209,40 @@ def _blocks(low: int, high: int) -> Iterator[Service]:
         end = first + 255 if whole_type else first
         yield Service(protocol, first, end)
         first = end + 1
+
+
+def _in_words(protocol: Protocol, spans: list[tuple[int, int]]) -> list[str]:
+    """Return the words for one protocol: what there is of it or, where that is shorter, what is missing."""
+    if protocol is Protocol.OTHER or spans == [(0, LAST_PORT)]:
+        return [str(Service(protocol, *spans[0]))]
+    say = _icmp_words if protocol in (Protocol.ICMP, Protocol.ICMPV6) else _port_words
+    edges = [-1, *(edge for span in spans for edge in span), LAST_PORT + 1]
+    gaps = [(low + 1, high - 1) for low, high in zip(edges[::2], edges[1::2], strict=True)]
+    words = [word for span in spans for word in say(*span)]
+    missing = [word for low, high in gaps if low <= high for word in say(low, high)]
+    if len(missing) < len(words):
+        return [f"{protocol} all but {' and '.join(missing)}"]
+    # A type on its own is written as rules write it.
+    as_in_rules = (f"{word[5:]}/*" if word.startswith("type ") else word for word in words)
+    return [f"{protocol} {word}" for word in as_in_rules]
+
+
+def _port_words(first: int, last: int) -> Iterator[str]:
+    yield str(first) if first == last else f"{first}-{last}"
+
+
+def _icmp_words(first: int, last: int) -> Iterator[str]:
+    """Yield the codes of a type that is there in part, a run of whole types, and the codes of another."""
+    while first <= last:
+        type_, code = divmod(first, 256)
+        if code == 0 and first + 255 <= last:
+            last_type = (last + 1) // 256 - 1
+            yield f"type {type_}" if type_ == last_type else f"types {type_}-{last_type}"
+            first = 256 * (last_type + 1)
+        else:
+            end = min(last, first | 255)
+            yield f"{type_}/{code}" if first == end else f"{type_}/{code}-{end & 255}"
+            first = end + 1
 
 
 EMPTY: Final = ServiceSet()

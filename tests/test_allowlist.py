@@ -89,6 +89,21 @@ def test_a_range_of_ports_is_listed_from_first_to_last() -> None:
     assert "tcp 8000-8010" in allowlist_files(found, "main")[TABLE_FILE]
 
 
+def test_each_service_of_a_destination_is_a_row() -> None:
+    services = ServiceSet.of(ports(Protocol.TCP, 443), ports(Protocol.UDP, 443), ports(Protocol.TCP, 80, 81))
+    named = replace(compiled().resolution.named[0], names=("a.example", "b.example"), services=services)
+    found = with_named(named)
+    assert [(row["name"], row["protocol"], row["ports"]) for row in rows(found)] == [
+        (name, *service)
+        for name in ("a.example", "b.example")
+        for service in (("tcp", [80, 81]), ("tcp", [443, 443]), ("udp", [443, 443]))
+    ]
+    lines = allowlist_files(found, "main")[TABLE_FILE].splitlines()
+    assert [line.split(" | ")[1] for line in lines if "example" in line] == [
+        *("tcp 80-81", "tcp 443", "udp 443") * 2
+    ]
+
+
 def test_every_name_of_an_entry_is_listed() -> None:
     named = replace(compiled().resolution.named[0], names=("a.example", "b.example"))
     assert {row["name"] for row in rows(with_named(named))} == {"a.example", "b.example"}

@@ -6,26 +6,33 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support import nsg_oracle
+from support import nsg_oracle, real
 
-from citrix_netpolicy import Deployment, Direction, Group, Policy, compile_deployment, traffic_of
+from citrix_netpolicy import Deployment, Direction, Group, compile_deployment, traffic_of
 from citrix_netpolicy.net import BITS, Prefix, Protocol, ServiceSet, ports
-from citrix_netpolicy.targets.azure.arm_json import resource_of
+from citrix_netpolicy.targets.azure.arm import resource_of
 from citrix_netpolicy.targets.azure.groups import network_security_groups
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from citrix_netpolicy.targets.azure.groups import NetworkSecurityGroup
+
 EXAMPLES = Path(__file__).parent.parent / "examples"
 DEPLOYMENTS = sorted(EXAMPLES.glob("*/*/deployment.yaml"))
 
 
-def azure_networks() -> Iterator[Policy]:
+def azure_networks() -> Iterator[real.Case]:
     for path in DEPLOYMENTS:
-        policy = compile_deployment(Deployment.load(path))
-        for name, network in policy.networks.items():
+        compilation = compile_deployment(Deployment.load(path))
+        for name, network in compilation.deployment.networks.items():
             if network.cloud == "azure":
-                yield policy.in_network(name)
+                yield real.Case.of(compilation, name)
+
+
+def nsgs(case: real.Case) -> dict[str, NetworkSecurityGroup]:
+    found = network_security_groups(case.policy, case.options)
+    return {nsg.tier: nsg for nsg in found.groups}
 
 
 NETWORKS = list(azure_networks())
@@ -51,7 +58,7 @@ def edges(group: Group) -> tuple[list[Prefix], list[int]]:
     return sorted(addresses), sorted(number for number in numbers if 0 <= number <= 65535)
 
 
-def disagreements(policy: Policy, group: Group, nsg: Any) -> list[str]:
+def disagreements(group: Group, nsg: Any) -> list[str]:
     """Packets of which the evaluator and the traffic of a group say different things."""
     found = []
     addresses, numbers = edges(group)
@@ -74,21 +81,20 @@ def disagreements(policy: Policy, group: Group, nsg: Any) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "policy", NETWORKS, ids=lambda policy: f"{policy.name}-{next(iter(policy.networks))}"
+    "case", NETWORKS, ids=lambda case: f"{case.options.deployment}-{case.options.network}"
 )
-def test_azure_decides_as_the_traffic_says(policy: Policy) -> None:
-    made = {nsg.tier: nsg for nsg in network_security_groups(policy, {})}
-    for group in policy.groups:
-        assert disagreements(policy, group, resource_of(made[group.tier])) == []
+def test_azure_decides_as_the_traffic_says(case: real.Case) -> None:
+    made = nsgs(case)
+    for group in case.groups:
+        assert disagreements(group, resource_of(made[group.tier])) == []
 
 
 def test_without_the_final_denies_the_virtual_network_is_let_in() -> None:
-    policy = NETWORKS[0]
-    nsg = next(nsg for nsg in network_security_groups(policy, {}) if nsg.tier == "sql")
-    body = resource_of(nsg)
+    case = NETWORKS[0]
+    body = resource_of(nsgs(case)["sql"])
     rules = body["properties"]["securityRules"]
     open_ = {"properties": {"securityRules": [r for r in rules if r["properties"]["access"] == "Allow"]}}
-    assert any(text.endswith(": True") for text in disagreements(policy, policy.group("sql"), open_))
+    assert any(text.endswith(": True") for text in disagreements(case.policy.group("sql"), open_))
 
 
 def test_there_are_examples_in_azure() -> None:

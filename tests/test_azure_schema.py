@@ -11,7 +11,7 @@ import pytest
 from support import real
 from test_terraform_azure import FORMS, compiled
 
-from citrix_netpolicy.targets.azure.arm_json import asg_of, model_of, properties_of, resource_of
+from citrix_netpolicy.targets.azure.arm import asg_of, model_of, properties_of, resource_of
 from citrix_netpolicy.targets.azure.groups import NetworkSecurityGroup, network_security_groups
 
 SCHEMA = json.loads((Path(__file__).parent / "data" / "arm-nsg-schema.json").read_text(encoding="utf-8"))
@@ -38,12 +38,16 @@ def complain() -> Any:
 
 
 @pytest.fixture(params=FORMS)
-def groups(request: pytest.FixtureRequest) -> list[NetworkSecurityGroup]:
-    return network_security_groups(compiled(**FORMS[request.param]), {})
+def groups(request: pytest.FixtureRequest) -> tuple[NetworkSecurityGroup, ...]:
+    return groups_of(compiled(**FORMS[request.param]))
+
+
+def groups_of(case: real.Case) -> tuple[NetworkSecurityGroup, ...]:
+    return network_security_groups(case.policy, case.options).groups
 
 
 def test_the_json_is_what_azure_resource_manager_takes(
-    complain: Any, groups: list[NetworkSecurityGroup]
+    complain: Any, groups: tuple[NetworkSecurityGroup, ...]
 ) -> None:
     assert [
         line for group in groups for line in complain({"location": "westeurope", **resource_of(group)})
@@ -51,7 +55,7 @@ def test_the_json_is_what_azure_resource_manager_takes(
 
 
 def test_the_models_are_what_azure_resource_manager_takes(
-    complain: Any, groups: list[NetworkSecurityGroup]
+    complain: Any, groups: tuple[NetworkSecurityGroup, ...]
 ) -> None:
     if find_spec("azure") is None:
         real.absent("azure-mgmt-network is absent")
@@ -68,6 +72,6 @@ def test_the_models_are_what_azure_resource_manager_takes(
     ids=lambda slip: next(iter(slip)),
 )
 def test_a_slip_is_seen(complain: Any, slip: dict[str, Any]) -> None:
-    group = network_security_groups(compiled(), {})[0]
+    group = groups_of(compiled())[0]
     rule = {"name": "x", "properties": {**properties_of(group.rules[0], None), **slip}}
     assert complain({"location": "westeurope", "properties": {"securityRules": [rule]}})

@@ -23,34 +23,39 @@ from citrix_netpolicy import (
     Deployment,
     Direction,
     Group,
+    GroupKey,
     InputError,
     Policy,
     Rule,
     TargetError,
     cli,
+    identities,
     traffic_of,
-    write,
 )
-from citrix_netpolicy.errors import Mark
+from citrix_netpolicy.compiler import spell_out
+from citrix_netpolicy.folder import MANIFEST
+from citrix_netpolicy.found import folder
+from citrix_netpolicy.generate import options_of
+from citrix_netpolicy.identities import Identities, LastRun, derived_priority, read_identities
 from citrix_netpolicy.inputs.catalog import load_catalog
-from citrix_netpolicy.inputs.deployment import Network, Quotas
 from citrix_netpolicy.minimize import minimize
 from citrix_netpolicy.net import Prefix, Protocol, Service, icmp, ports
 from citrix_netpolicy.policy import (
+    Cause,
     ExistingGroup,
     GroupReference,
     PrefixList,
     ServiceTag,
-    policy_of,
     rule_order,
 )
-from citrix_netpolicy.resolve import Cause, resolve
-from citrix_netpolicy.targets import read as read_target
-from citrix_netpolicy.targets.azure import arm_json as azure
+from citrix_netpolicy.resolve import resolve
+from citrix_netpolicy.syntax.document import parse_json
+from citrix_netpolicy.targets import Options
+from citrix_netpolicy.targets.azure.arm import model_of, resource_of
 from citrix_netpolicy.targets.azure.groups import network_security_groups
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
     from random import Random
 
@@ -60,7 +65,7 @@ if TYPE_CHECKING:
     from citrix_netpolicy.targets.azure.groups import NetworkSecurityGroup
 
 FILE = "network-security-groups.json"
-PRIORITIES = "priorities.json"
+IDENTITIES = identities.FILE
 PROVIDER = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network"
 LOCATION = "westeurope"
 EXAMPLES = ("citrix-cloud", "classic", "reference", "two-networks")
@@ -73,31 +78,56 @@ CAUSE = Cause("flow:test", "A flow of a test", ("a test",))
 # Policies, and what becomes of them
 
 
-def make_policy(*groups: Group, name: str = "site") -> Policy:
-    return Policy(
-        name, {"main": Network(cloud="azure")}, Quotas(), tuple(sorted(groups, key=lambda g: g.tier))
-    )
+def make_case(*groups: Group, name: str = "site", accept: bool = True) -> real.Case:
+    """Return groups as one network in Azure, which accepts each loss unless told otherwise."""
+    losses = [(code, group.tier) for group in groups for code in ("icmp-widened", "icmpv6-blocked")]
+    options = Options(name, "main", accepted=frozenset(losses if accept else ()))
+    return real.Case(Policy.of(groups), options, "azure")
 
 
 def make_group(tier: str, rules: Iterable[Rule] = ()) -> Group:
-    return Group(tier, "main", tuple(sorted(rules, key=rule_order)))
+    return Group(GroupKey("main", tier), tuple(sorted(rules, key=rule_order)))
+
+
+def identities_of(previous: Mapping[str, str], network: str = "main") -> Identities:
+    """Return what the files of the last run leave to the next one."""
+    kept = Identities()
+    if IDENTITIES in previous:
+        kept = read_identities(parse_json(previous[IDENTITIES], IDENTITIES), "site", network)
+    if FILE not in previous:
+        return kept
+    found = folder.read(previous, "azure", "azure")
+    return replace(kept, last=lambda: LastRun(found.groups, found.priorities))
+
+
+def write(case: real.Case, previous: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the files of a run that follows another."""
+    output = case.render("azure", identities_of(previous or {}))
+    kept = output.identities.to_json("site", "main")
+    return output.files | ({IDENTITIES: kept} if kept else {})
+
+
+def read(files: Mapping[str, str]) -> tuple[Group, ...]:
+    return real.read(files, "azure", "azure")
+
+
+def nsgs(case: real.Case) -> tuple[NetworkSecurityGroup, ...]:
+    return network_security_groups(case.policy, case.options).groups
 
 
 def ingress(peer: Peer | str, service: Service = HTTPS) -> Rule:
     return Rule(Direction.INGRESS, Prefix.parse(peer) if isinstance(peer, str) else peer, service, (CAUSE,))
 
 
-def made(*rules: Rule, previous: Mapping[str, str] | None = None) -> NetworkSecurityGroup:
+def made(*rules: Rule) -> NetworkSecurityGroup:
     """Return the group of a tier with these rules."""
-    (group,) = network_security_groups(
-        make_policy(make_group("app", rules)), azure.keeping_of(previous or {})
-    )
+    (group,) = nsgs(make_case(make_group("app", rules)))
     return group
 
 
 def allowing(group: NetworkSecurityGroup) -> list[dict[str, Any]]:
     """Return the properties of the rules of a group that allow."""
-    rules = azure.resource_of(group)["properties"]["securityRules"]
+    rules = resource_of(group)["properties"]["securityRules"]
     return [rule["properties"] for rule in rules if rule["properties"]["access"] == "Allow"]
 
 
@@ -108,13 +138,13 @@ def without_denies(nsg: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def asg_ids(policy: Policy) -> dict[str, str]:
-    return {group.tier: f"{PROVIDER}/applicationSecurityGroups/{group.tier}" for group in policy.groups}
+def asg_ids(case: real.Case) -> dict[str, str]:
+    return {group.tier: f"{PROVIDER}/applicationSecurityGroups/{group.tier}" for group in case.groups}
 
 
 def check_accepted(group: NetworkSecurityGroup, ids: Mapping[str, str]) -> None:
     """Check that the stand-in for Azure does not refuse a group."""
-    body = {"location": LOCATION, **azure.resource_of(group, ids)}
+    body = {"location": LOCATION, **resource_of(group, ids)}
     locations = dict.fromkeys((id_.lower() for id_ in ids.values()), LOCATION)
     check(f"{PROVIDER}/networkSecurityGroups/{group.name}", body, locations)
 
@@ -131,22 +161,24 @@ def in_azure(name: str, **changes: Any) -> dict[str, Any]:
             for key in ("prefix-list", "security-group"):
                 external.pop(key, None)
             external["addresses"] = [f"198.51.100.{16 * number}/28"]
-    return data | changes
+    tiers = list(data["tiers"])
+    accept = [{"finding": "icmp-widened", "subject": tiers, "reason": "Test"}]
+    return data | {"accept": accept} | changes
 
 
 @cache
-def parts(name: str, peers: str) -> tuple[Policy, ...]:
+def parts(name: str, peers: str) -> tuple[real.Case, ...]:
     """Return the parts of an example in Azure, one for each network."""
-    policy = real.compile_data(in_azure(name, peers=peers))
-    return tuple(policy.in_network(network) for network in policy.networks)
+    compilation = real.compile_data(in_azure(name, peers=peers))
+    return tuple(real.Case.of(compilation, network) for network in compilation.deployment.networks)
 
 
-def as_azure_says(policy: Policy) -> tuple[Group, ...]:
+def as_azure_says(case: real.Case) -> tuple[Group, ...]:
     """Return the groups with what Azure cannot tell apart: ICMP as a whole, and nothing of ICMPv6.
 
     Where all egress is open, what is named beside it says nothing more.
     """
-    return tuple(make_group(group.tier, _widened(group.rules)) for group in policy.groups)
+    return tuple(Group(group.key, tuple(_widened(group.rules))) for group in case.groups)
 
 
 def _widened(rules: Sequence[Rule]) -> Iterator[Rule]:
@@ -258,7 +290,7 @@ def _is_sound(rule: Rule) -> bool:
 @given(rule_lists())
 def test_a_group_permits_exactly_what_its_rules_permit(rules: list[Rule]) -> None:
     group = made(*rules)
-    nsg = azure.resource_of(group, {"web": WEB_ID})
+    nsg = resource_of(group, {"web": WEB_ID})
     bare = without_denies(nsg)
     for way in Direction:
         refused = []
@@ -284,7 +316,7 @@ def test_azure_takes_every_group_and_it_has_no_more_rules_than_before(rules: lis
 @examples(60)
 @given(rule_lists(with_icmp=True))
 def test_icmp_is_allowed_as_a_whole_and_icmpv6_not_at_all(rules: list[Rule]) -> None:
-    nsg = azure.resource_of(made(*rules), {"web": WEB_ID})
+    nsg = resource_of(made(*rules), {"web": WEB_ID})
     whole = list(_widened(rules))
     for way in Direction:
         for place in PLACES:
@@ -296,27 +328,65 @@ def test_icmp_is_allowed_as_a_whole_and_icmpv6_not_at_all(rules: list[Rule]) -> 
                 assert azure_permits(nsg, way, place, "Icmp", None) == expected
 
 
-def test_what_azure_cannot_say_of_icmp_is_told() -> None:
-    rules = [
-        ingress("10.0.0.0/8", icmp(Protocol.ICMP, 8)),
-        ingress("10.1.0.0/16", icmp(Protocol.ICMP)),
-        ingress("2001:db8::/32", icmp(Protocol.ICMPV6)),
+ICMP_RULES = (
+    Rule(Direction.INGRESS, Prefix.parse("10.0.0.0/8"), icmp(Protocol.ICMP, 8), (CAUSE,)),
+    Rule(Direction.INGRESS, Prefix.parse("10.1.0.0/16"), icmp(Protocol.ICMP), (CAUSE,)),
+    Rule(Direction.INGRESS, Prefix.parse("2001:db8::/32"), icmp(Protocol.ICMPV6), (CAUSE,)),
+)
+
+
+def test_what_azure_cannot_say_of_icmp_is_refused() -> None:
+    with pytest.raises(TargetError) as refused:
+        write(make_case(make_group("app", ICMP_RULES), accept=False))
+    assert [(problem.code, problem.path) for problem in refused.value.problems] == [
+        ("icmp-widened", ("tiers", "app")),
+        ("icmpv6-blocked", ("tiers", "app")),
     ]
-    policy = make_policy(make_group("app", rules))
-    counts, *told = azure.notes(policy, {})
-    assert counts.startswith("Azure needs 1 allow rules (the fewest possible), lower bound 1")
-    assert [note.rpartition(": ")[0] for note in told] == [
-        "tier `app`, ingress, 10.0.0.0/8",
-        "tier `app`, ingress, 2001:db8::/32",
+    assert all("accept: [{finding: icmp" in problem.hint for problem in refused.value.problems)
+
+
+@pytest.mark.parametrize("code", ["icmp-widened", "icmpv6-blocked"])
+def test_one_accepted_loss_is_not_the_other(code: str) -> None:
+    case = make_case(make_group("app", ICMP_RULES))
+    options = replace(case.options, accepted=frozenset({(code, "app"), ("icmp-widened", "other")}))
+    with pytest.raises(TargetError) as refused:
+        write(replace(case, options=options))
+    (problem,) = refused.value.problems
+    assert problem.code != code
+
+
+def test_an_accepted_loss_is_a_finding() -> None:
+    output = make_case(make_group("app", ICMP_RULES)).render("azure")
+    assert output.counts == {"app": 1}
+    assert output.rules == output.lower_bound == 1
+    assert [(finding.code, finding.subject) for finding in output.findings] == [
+        ("icmp-widened", "app"),
+        ("icmpv6-blocked", "app"),
     ]
-    assert "all of it is allowed" in told[0]
-    assert "so it is not allowed" in told[1]
-    (rule,) = allowing(made(*rules))
+    assert "icmp 8/* (ingress, 10.0.0.0/8)" in output.findings[0].message
+    assert "all of it is allowed" in output.findings[0].message
+    assert "is blocked" in output.findings[1].message
+    (rule,) = allowing(made(*ICMP_RULES))
     assert (rule["protocol"], rule["sourceAddressPrefix"], rule["destinationPortRange"]) == (
         "Icmp",
         "10.0.0.0/8",
         "*",
     )
+
+
+def test_a_deployment_accepts_a_loss_by_name() -> None:
+    flow = {
+        "source": "admin-workstation",
+        "destination": "ddc",
+        "services": {"protocol": "icmp", "type": 8},
+        "reason": "Ping",
+    }
+    data = in_azure("reference", flows={"ping": flow}, accept=[])
+    with pytest.raises(TargetError, match="finding: icmp-widened, subject: ddc"):
+        real.files_of(real.compile_data(data), "azure")
+    data["accept"] = [{"finding": "icmp-widened", "subject": "ddc", "reason": "Reviewed"}]
+    for target in ("azure", "terraform", "bicep"):
+        assert real.files_of(real.compile_data(data), target)
 
 
 def test_icmpv6_alone_gives_no_rule() -> None:
@@ -327,7 +397,8 @@ def test_open_egress_is_left_to_the_default_rules_and_told() -> None:
     everywhere = [Rule(Direction.EGRESS, Prefix(version, 0, 0), EVERYTHING) for version in (4, 6)]
     group = made(*everywhere)
     assert [rule.name for rule in group.rules] == ["deny-all-inbound"]
-    assert any("egress is open" in note for note in group.notes)
+    found = make_case(make_group("app", everywhere)).render("azure").findings
+    assert [finding.code for finding in found] == ["egress-open"]
     half = made(everywhere[0])
     assert [rule.name for rule in half.rules if rule.access == "Deny"] == [
         "deny-all-inbound",
@@ -339,62 +410,67 @@ def test_open_egress_is_left_to_the_default_rules_and_told() -> None:
 
 
 @st.composite
-def _policies(draw: st.DrawFn, *, with_icmp: bool = False) -> Policy:
+def _cases(draw: st.DrawFn, *, with_icmp: bool = False) -> real.Case:
     tiers = ("app", "db")
-    return make_policy(*(make_group(tier, draw(rule_lists(with_icmp=with_icmp))) for tier in tiers))
+    return make_case(*(make_group(tier, draw(rule_lists(with_icmp=with_icmp))) for tier in tiers))
 
 
 @examples(40)
-@given(_policies())
-def test_what_is_read_back_permits_the_same(policy: Policy) -> None:
-    found = azure.read(azure.write(policy, {}))
-    assert traffic_of(found) == traffic_of(as_azure_says(policy))
+@given(_cases())
+def test_what_is_read_back_permits_the_same(case: real.Case) -> None:
+    found = read(write(case))
+    assert traffic_of(found) == traffic_of(as_azure_says(case))
     assert [(group.tier, group.network) for group in found] == [("app", "main"), ("db", "main")]
 
 
 @examples(40)
-@given(_policies(with_icmp=True))
-def test_what_is_read_back_is_wider_only_in_icmp(policy: Policy) -> None:
-    assert traffic_of(azure.read(azure.write(policy, {}))) == traffic_of(as_azure_says(policy))
+@given(_cases(with_icmp=True))
+def test_what_is_read_back_is_wider_only_in_icmp(case: real.Case) -> None:
+    assert traffic_of(read(write(case))) == traffic_of(as_azure_says(case))
 
 
 @examples(40)
-@given(_policies(with_icmp=True), st.randoms(use_true_random=False))
+@given(_cases(with_icmp=True), st.randoms(use_true_random=False))
 def test_nothing_depends_on_the_order_of_rules_or_on_being_written_again(
-    policy: Policy, chance: Random
+    case: real.Case, chance: Random
 ) -> None:
-    written = azure.write(policy, {})
-    shuffled = tuple(
-        replace(group, rules=tuple(chance.sample(group.rules, len(group.rules)))) for group in policy.groups
+    written = write(case)
+    shuffled = Policy(
+        tuple(
+            replace(group, rules=tuple(chance.sample(group.rules, len(group.rules)))) for group in case.groups
+        )
     )
-    assert azure.write(policy, {}) == written
-    assert azure.write(replace(policy, groups=shuffled), {}) == written
-    assert azure.write(policy, written) == written
-    assert azure.write(replace(policy, groups=shuffled), written) == written
+    assert write(case) == written
+    assert write(replace(case, policy=shuffled)) == written
+    assert write(case, written) == written
+    assert write(replace(case, policy=shuffled), written) == written
+    # What is kept says enough, also without the files.
+    assert write(case, {name: written[name] for name in written if name == IDENTITIES}) == written
 
 
 @pytest.mark.parametrize("peers", ["cidr", "group"])
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_an_example_has_the_fewest_rules_by_proof_and_stays_as_it_is(name: str, peers: str) -> None:
-    for policy in parts(name, peers=peers):
-        written = azure.write(policy, {})
-        assert azure.write(policy, written) == written
-        assert traffic_of(azure.read(written)) == traffic_of(as_azure_says(policy))
-        groups = network_security_groups(policy, {})
-        for group, before in zip(groups, policy.groups, strict=True):
+    for case in parts(name, peers=peers):
+        files = case.files("azure")
+        found = folder.read(files, "azure", "azure")
+        last = Identities(last=lambda found=found: LastRun(found.groups, found.priorities))  # type: ignore[misc]
+        assert case.render("azure", last).files == files
+        assert traffic_of(found.policy.groups) == traffic_of(as_azure_says(case))
+        groups = nsgs(case)
+        for group, before in zip(groups, case.groups, strict=True):
             assert len(allowing(group)) == group.lower_bound <= len(set(before.rules))
-        count = sum(group.lower_bound for group in groups)
-        expected = f"Azure needs {count} allow rules (the fewest possible), lower bound {count},"
-        assert azure.notes(policy, {})[0].startswith(expected)
+        output = case.render("azure")
+        assert output.rules == output.lower_bound == sum(group.lower_bound for group in groups)
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
 @pytest.mark.parametrize("peers", ["cidr", "group"])
 def test_every_rule_of_an_example_has_the_form_that_azure_asks_for(name: str, peers: str) -> None:
-    for policy in parts(name, peers=peers):
-        for group in network_security_groups(policy, {}):
+    for case in parts(name, peers=peers):
+        for group in nsgs(case):
             check_form(group)
-            for rule in azure.resource_of(group)["properties"]["securityRules"]:
+            for rule in resource_of(group)["properties"]["securityRules"]:
                 ours = "destination" if rule["properties"]["direction"] == "Inbound" else "source"
                 assert rule["properties"][f"{ours}AddressPrefix"] == "*"
                 assert rule["properties"]["sourcePortRange"] == "*"
@@ -407,7 +483,7 @@ def check_form(group: NetworkSecurityGroup) -> None:
     assert all(re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,78}[A-Za-z0-9_])?", name) for name in names)
     places = [(rule.direction, rule.priority) for rule in group.rules]
     assert len(set(places)) == len(places)
-    for rule in azure.resource_of(group)["properties"]["securityRules"]:
+    for rule in resource_of(group)["properties"]["securityRules"]:
         properties = rule["properties"]
         assert len(properties["description"]) <= 140
         assert 100 <= properties["priority"] <= 4096
@@ -444,7 +520,7 @@ def test_one_value_stands_in_the_singular_field_and_several_in_the_plural() -> N
         "destinationAddressPrefix": "*",
         "sourceAddressPrefix": "10.0.0.0/24",
         "access": "Allow",
-        "priority": 1000,
+        "priority": derived_priority("tcp-443-from-10.0.0.0_24"),
         "direction": "Inbound",
     }
     services = [ports(Protocol.UDP, 80), ports(Protocol.UDP, 90, 99)]
@@ -452,6 +528,7 @@ def test_one_value_stands_in_the_singular_field_and_several_in_the_plural() -> N
     (many,) = allowing(
         made(*(Rule(Direction.EGRESS, peer, service, CAUSES) for peer in peers for service in services))
     )
+    assert 1000 <= many.pop("priority") < 4000
     assert many == {
         "description": "Purpose a; Purpose b; Purpose c; Purpose d",
         "protocol": "Udp",
@@ -460,7 +537,6 @@ def test_one_value_stands_in_the_singular_field_and_several_in_the_plural() -> N
         "sourceAddressPrefix": "*",
         "destinationAddressPrefixes": ["10.0.0.0/24", "10.0.2.0/24"],
         "access": "Allow",
-        "priority": 1000,
         "direction": "Outbound",
     }
 
@@ -541,10 +617,11 @@ def edit(data: dict[str, Any], chance: Random) -> None:
                 }
 
 
-def policy_without_lint(data: Mapping[str, Any]) -> Policy:
-    """Return the policy of a deployment without its findings, which take most of the time."""
+def case_without_lint(data: Mapping[str, Any]) -> real.Case:
+    """Return a deployment compiled without its findings, which take most of the time."""
     deployment = Deployment(**data)
-    return minimize(policy_of(deployment, resolve(deployment, load_catalog())), deployment.cidrs)
+    policy = minimize(spell_out(deployment, resolve(deployment, load_catalog())), deployment.cidrs)
+    return real.Case(policy, replace(options_of(deployment, "main"), deployment="site"), "azure")
 
 
 def _subnets(tier: Any) -> list[str]:
@@ -558,8 +635,8 @@ def test_through_a_hundred_edits_rules_that_stay_keep_their_priority() -> None:
     before: dict[tuple[str, str], dict[str, Placed]] = {}
     seen = {"stayed": 0, "came": 0, "went": 0}
     for number in range(100):
-        policy = policy_without_lint(data)
-        files = azure.write(policy, previous)
+        case = case_without_lint(data)
+        files = write(case, previous)
         after = placed(files)
         for place, rules in after.items():
             old = before.get(place, {})
@@ -576,8 +653,8 @@ def test_through_a_hundred_edits_rules_that_stay_keep_their_priority() -> None:
                 seen["came"] += len(came)
                 seen["went"] += len(old.keys() - rules.keys())
         if number % 10 == 0:
-            assert traffic_of(azure.read(files)) == traffic_of(as_azure_says(policy))
-        previous, before = {PRIORITIES: files[PRIORITIES]}, after
+            assert traffic_of(read(files)) == traffic_of(as_azure_says(case))
+        previous, before = files, after
         edit(data, chance)
     assert all(count > 100 for count in seen.values()), seen
 
@@ -585,10 +662,10 @@ def test_through_a_hundred_edits_rules_that_stay_keep_their_priority() -> None:
 @examples(40)
 @given(rule_lists(), rule_lists())
 def test_what_stood_before_costs_no_rule_and_moves_none(one: list[Rule], two: list[Rule]) -> None:
-    first = azure.write(make_policy(make_group("app", one)), {})
-    policy = make_policy(make_group("app", two))
-    after = placed(azure.write(policy, first))
-    fresh = placed(azure.write(policy, {}))
+    first = write(make_case(make_group("app", one)))
+    case = make_case(make_group("app", two))
+    after = placed(write(case, first))
+    fresh = placed(write(case))
     assert {place: len(rules) for place, rules in after.items()} == {
         place: len(rules) for place, rules in fresh.items()
     }
@@ -599,25 +676,94 @@ def test_what_stood_before_costs_no_rule_and_moves_none(one: list[Rule], two: li
         assert not came & {rule.priority for rule in old.values()}
 
 
-def test_a_priority_is_free_again_one_generation_later() -> None:
-    def priorities(files: Mapping[str, str]) -> dict[str, int]:
-        rules = placed(files)["app", "Inbound"]
-        return {name: rule.priority for name, rule in rules.items() if rule.priority < 4096}
+def priorities(files: Mapping[str, str]) -> dict[str, int]:
+    rules = placed(files)["app", "Inbound"]
+    return {name: rule.priority for name, rule in rules.items() if rule.priority < 4096}
 
-    def next_files(previous: Mapping[str, str], *numbers: int) -> dict[str, str]:
-        rules = (ingress(ServiceTag(f"Tag{number}")) for number in numbers)
-        return azure.write(make_policy(make_group("app", rules)), previous)
 
-    first = next_files({}, 1, 2)
-    assert priorities(first) == {"tcp-443-from-Tag1": 1000, "tcp-443-from-Tag2": 1010}
-    second = next_files(first, 2, 3)
-    assert priorities(second) == {"tcp-443-from-Tag2": 1010, "tcp-443-from-Tag3": 1020}
-    third = next_files(second, 2, 3, 4)
-    assert priorities(third) == {
-        "tcp-443-from-Tag4": 1000,
-        "tcp-443-from-Tag2": 1010,
-        "tcp-443-from-Tag3": 1020,
+def tagged(*numbers: int) -> real.Case:
+    return make_case(make_group("app", [ingress(ServiceTag(f"Tag{number}")) for number in numbers]))
+
+
+@pytest.fixture
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave so few numbers that names ask for the same ones."""
+    monkeypatch.setattr(identities, "LAST_PRIORITY", identities.FIRST_PRIORITY + 4)
+
+
+def test_a_priority_is_derived_from_the_name_of_the_rule() -> None:
+    files = write(tagged(1, 2))
+    assert priorities(files) == {name: derived_priority(name) for name in priorities(files)}
+    assert IDENTITIES not in files
+
+
+def test_a_priority_that_another_name_has_is_noted_and_stays(narrow: None) -> None:
+    for first in range(4):
+        alone = write(tagged(first))
+        for others in ((1, 2, 3), (0, 3, 7), (4, 5, 6)):
+            both = write(tagged(first, *others), alone)
+            (name,) = priorities(alone)
+            assert priorities(both)[name] == priorities(alone)[name]
+            assert len(set(priorities(both).values())) == len(priorities(both))
+            noted = {
+                name: number for name, number in priorities(both).items() if number != derived_priority(name)
+            }
+            kept = json.loads(both[IDENTITIES])["tiers"]["app"]["priorities"]["ingress"] if noted else {}
+            assert kept == noted
+            # With the notes alone, or with the files alone, all stays.
+            assert write(tagged(first, *others), both) == both
+            assert write(tagged(first, *others), {IDENTITIES: both[IDENTITIES]} if noted else {}) == both
+
+
+def test_a_priority_is_free_again_one_generation_later(narrow: None) -> None:
+    first = write(tagged(1, 2, 3))
+    second = write(tagged(2, 3, 4), first)
+    assert not set(priorities(second).values()) - set(range(1000, 1005))
+    gone = priorities(first)["tcp-443-from-Tag1"]
+    assert gone not in priorities(second).values()
+    third = write(tagged(2, 3, 4, 5, 6), second)
+    assert gone in priorities(third).values()
+
+
+def test_two_rules_of_one_priority_in_the_last_run_are_refused_with_the_command() -> None:
+    files = write(tagged(1, 2))
+    numbers = list(priorities(files).values())
+    files[FILE] = files[FILE].replace(f'"priority": {numbers[1]},', f'"priority": {numbers[0]},')
+    with pytest.raises(InputError, match="git checkout") as caught:
+        write(tagged(1, 2, 3), files)
+    assert [problem.code for problem in caught.value.problems] == ["priority-clash"]
+
+
+def test_priorities_stay_in_each_of_two_networks() -> None:
+    data = in_azure("two-networks")
+    compilation = real.compile_data(data)
+    before = {target: real.files_of(compilation, target) for target in ("azure", "terraform", "bicep")}
+    data["flows"] = {
+        "own": {
+            "source": "admin-workstation",
+            "destination": ["sql", "vda"],
+            "services": {"protocol": "tcp", "ports": [8443]},
+            "reason": "Own",
+        }
     }
+    compilation = real.compile_data(data)
+    for target, previous in before.items():
+        after = real.files_of(compilation, target, previous=previous)
+        for network in ("control", "workload"):
+            old, new = (
+                folder.read(
+                    {
+                        name.removeprefix(f"{network}/"): text
+                        for name, text in files.items()
+                        if name.startswith(f"{network}/")
+                    },
+                    target,
+                    "azure",
+                ).priorities
+                for files in (previous, after)
+            )
+            assert new.keys() - old.keys()
+            assert all(new[key] == old[key] for key in new.keys() & old.keys())
 
 
 # Azure's own client
@@ -657,12 +803,12 @@ class _NoCredential:
         raise NotImplementedError
 
 
-def put_asgs(client: NetworkManagementClient, policy: Policy) -> dict[str, str]:
+def put_asgs(client: NetworkManagementClient, case: real.Case) -> dict[str, str]:
     """Put an application security group for each tier; return their ids."""
     from azure.mgmt.network import models  # noqa: PLC0415 - may be absent
 
     ids: dict[str, str] = {}
-    for group in policy.groups:
+    for group in case.groups:
         asg = models.ApplicationSecurityGroup(location=LOCATION)
         answer = client.application_security_groups.begin_create_or_update("g", group.tier, asg).result()
         ids[group.tier] = str(answer.id)
@@ -670,13 +816,13 @@ def put_asgs(client: NetworkManagementClient, policy: Policy) -> dict[str, str]:
 
 
 def put_and_get(
-    client: NetworkManagementClient, policy: Policy, ids: Mapping[str, str]
+    client: NetworkManagementClient, case: real.Case, ids: Mapping[str, str]
 ) -> list[dict[str, Any]]:
     """Put the groups of a policy; return them in the form of `write`, as the client reads them back."""
     tiers = {id_: tier for tier, id_ in ids.items()}
     found = []
-    for group in network_security_groups(policy, {}):
-        model = azure.model_of(group, LOCATION, ids)
+    for group in nsgs(case):
+        model = model_of(group, LOCATION, ids)
         client.network_security_groups.begin_create_or_update("g", group.name, model).result()
         answer = json.loads(json.dumps(client.network_security_groups.get("g", group.name).as_dict()))
         for rule in answer["properties"]["securityRules"]:
@@ -693,14 +839,13 @@ def put_and_get(
 def test_azures_client_puts_an_example_and_gets_the_same_traffic_back(
     name: str, peers: str, client: NetworkManagementClient
 ) -> None:
-    for policy in parts(name, peers=peers):
-        ids = put_asgs(client, policy) if peers == "group" else {}
-        groups = put_and_get(client, policy, ids)
-        document = {"network": next(iter(policy.networks)), "groups": groups}
-        assert traffic_of(azure.read({FILE: json.dumps(document)})) == traffic_of(as_azure_says(policy))
+    for case in parts(name, peers=peers):
+        ids = put_asgs(client, case) if peers == "group" else {}
+        groups = put_and_get(client, case, ids)
+        assert traffic_of(read(as_file(case, groups))) == traffic_of(as_azure_says(case))
         if peers == "group":
             assert any("ApplicationSecurityGroups" in json.dumps(group) for group in groups) == any(
-                isinstance(rule.peer, GroupReference) for group in policy.groups for rule in group.rules
+                isinstance(rule.peer, GroupReference) for group in case.groups for rule in group.rules
             )
 
 
@@ -709,52 +854,61 @@ def test_more_tiers_than_a_rule_may_name_are_split(
     count: int, sizes: list[int], client: NetworkManagementClient
 ) -> None:
     tiers = [f"tier-{number:02}" for number in range(count)]
-    policy = make_policy(
+    case = make_case(
         make_group("app", [ingress(GroupReference(tier)) for tier in tiers]), *map(make_group, tiers)
     )
-    ids = put_asgs(client, policy)
-    group = network_security_groups(policy, {})[0]
-    properties = [rule["properties"] for rule in azure.resource_of(group, ids)["properties"]["securityRules"]]
+    ids = put_asgs(client, case)
+    group = nsgs(case)[0]
+    properties = [rule["properties"] for rule in resource_of(group, ids)["properties"]["securityRules"]]
     named = [rule["sourceApplicationSecurityGroups"] for rule in properties if rule["access"] == "Allow"]
-    assert [len(each) for each in named] == sizes
-    assert [asg["id"] for each in named for asg in each] == [ids[tier] for tier in tiers]
-    found = put_and_get(client, policy, ids)
-    document = {"network": "main", "groups": found}
-    assert traffic_of(azure.read({FILE: json.dumps(document)})) == traffic_of(policy.groups)
-    written = azure.write(policy, {})
-    assert azure.write(policy, written) == written
+    assert sorted((len(each) for each in named), reverse=True) == sizes
+    assert sorted(asg["id"] for each in named for asg in each) == [ids[tier] for tier in tiers]
+    found = put_and_get(client, case, ids)
+    assert traffic_of(read(as_file(case, found))) == traffic_of(case.groups)
+    written = write(case)
+    assert write(case, written) == written
+
+
+def as_file(case: real.Case, groups: list[dict[str, Any]]) -> dict[str, str]:
+    """Return groups as the file of the target has them."""
+    document = json.loads(case.files("azure")[FILE])
+    for group, found in zip(document["groups"], groups, strict=True):
+        group["properties"] = {"securityRules": found["properties"]["securityRules"]}
+        for rule in group["properties"]["securityRules"]:
+            for key in rule.keys() - {"name", "properties"}:
+                del rule[key]
+    return {FILE: json.dumps(document)}
 
 
 def test_a_model_says_what_the_json_says() -> None:
     if find_spec("azure") is None:
         real.absent("azure-mgmt-network is absent")
-    for policy in parts("reference", peers="group"):
-        ids = asg_ids(policy)
-        for group in network_security_groups(policy, {}):
-            body = json.loads(json.dumps(azure.model_of(group, LOCATION, ids).as_dict()))
-            assert body == {"location": LOCATION, **azure.resource_of(group, ids)}
+    for case in parts("reference", peers="group"):
+        ids = asg_ids(case)
+        for group in nsgs(case):
+            body = json.loads(json.dumps(model_of(group, LOCATION, ids).as_dict()))
+            assert body == {"location": LOCATION, **resource_of(group, ids)}
 
 
 # The same site in two clouds
 
 
-def without_icmp(policy: Policy) -> Policy:
+def without_icmp(groups: Iterable[Group]) -> tuple[Group, ...]:
     icmps = (Protocol.ICMP, Protocol.ICMPV6)
-    groups = (
+    return tuple(
         replace(group, rules=tuple(rule for rule in group.rules if rule.service.protocol not in icmps))
-        for group in policy.groups
+        for group in groups
     )
-    return replace(policy, groups=tuple(groups))
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_a_deployment_in_aws_and_in_azure_permits_the_same(name: str) -> None:
     data = in_azure(name, peers="cidr") | {"quotas": {"rules-per-group": 200}}
     theirs = json.loads(json.dumps(data).replace('"azure"', '"aws"'))
-    ours, aws = (without_icmp(real.compile_data(each)) for each in (data, theirs))
-    for network in ours.networks:
-        in_aws = read_target(write(aws, "aws", network), "aws", "aws")
-        in_azure_ = read_target(write(ours, "azure", network), "azure", "azure")
+    ours, aws = (real.compile_data(each) for each in (data, theirs))
+    for network in ours.deployment.networks:
+        in_aws = without_icmp(real.read(real.files_of(aws, "aws", network), "aws", "aws"))
+        in_azure_ = without_icmp(real.read(real.files_of(ours, "azure", network), "azure", "azure"))
         assert traffic_of(in_aws) == traffic_of(in_azure_)
         assert any(group.rules for group in in_azure_)
 
@@ -762,17 +916,12 @@ def test_a_deployment_in_aws_and_in_azure_permits_the_same(name: str) -> None:
 # Refusals
 
 
-def refusal(policy: Policy) -> str:
-    """Return what is told of a policy, which all that asks for its groups refuses."""
+def refusal(case: real.Case) -> str:
+    """Return what is told of a policy, which every target refuses."""
     told = set()
-    asking: list[Callable[[], object]] = [
-        lambda: azure.write(policy, {}),
-        lambda: azure.notes(policy, {}),
-        lambda: network_security_groups(policy, {}),
-    ]
-    for ask in asking:
+    for target in ("azure", "terraform", "bicep"):
         with pytest.raises(TargetError) as refused:
-            ask()
+            case.render(target)
         assert all(problem.hint and problem.path for problem in refused.value.problems)
         told.add(str(refused.value))
     (text,) = told
@@ -783,7 +932,7 @@ def refusal(policy: Policy) -> str:
     "peer", [PrefixList("pl-12345678", 5), ExistingGroup("sg-12345678"), ExistingGroup("123456789012/sg-1")]
 )
 def test_peers_of_aws_are_refused(peer: Peer) -> None:
-    text = refusal(make_policy(make_group("app", [ingress(peer), ingress(peer, ports(Protocol.UDP, 1))])))
+    text = refusal(make_case(make_group("app", [ingress(peer), ingress(peer, ports(Protocol.UDP, 1))])))
     assert text.count(f"tiers.app: Azure does not know `{peer}`, a peer of tier `app`") == 1
 
 
@@ -791,19 +940,19 @@ def test_peers_of_aws_are_refused(peer: Peer) -> None:
     "tier", ["a" * 72, "a b", "é", "web-", "web.", "a/b", "a:b", "a\nb", "a#", "\uff41", "web\n"]
 )
 def test_names_that_azure_refuses_are_refused(tier: str) -> None:
-    assert "Azure refuses the name `nsg-site-" in refusal(make_policy(make_group(tier)))
+    assert "Azure refuses the name `nsg-site-" in refusal(make_case(make_group(tier)))
 
 
 @pytest.mark.parametrize("tier", ["a" * 71, "web_", "A.b-c_d", "1"])
 def test_names_that_azure_takes_are_taken(tier: str) -> None:
-    (group,) = network_security_groups(make_policy(make_group(tier)), {})
+    (group,) = nsgs(make_case(make_group(tier)))
     assert group.name == f"nsg-site-{tier}"
     assert len(group.name) <= 80
     check_accepted(group, {})
 
 
 def test_names_that_differ_in_case_only_are_refused() -> None:
-    text = refusal(make_policy(make_group("Web"), make_group("web")))
+    text = refusal(make_case(make_group("Web"), make_group("web")))
     assert "tiers `Web` and `web` would share the name `nsg-site-web`" in text
     assert "upper from lower case" in text
 
@@ -819,13 +968,13 @@ def hosts(count: int) -> list[Rule]:
 
 def test_more_rules_than_a_group_holds_are_refused_with_the_numbers() -> None:
     check_accepted(made(*tags(998)), {})
-    text = refusal(make_policy(make_group("app", tags(999))))
+    text = refusal(make_case(make_group("app", tags(999))))
     assert "tiers.app: tier `app` needs 1001 rules; a network security group holds 1000" in text
 
 
 def test_more_addresses_than_a_group_holds_are_refused_with_the_numbers() -> None:
     check_accepted(made(*hosts(3990)), {})
-    text = refusal(make_policy(make_group("app", hosts(4100))))
+    text = refusal(make_case(make_group("app", hosts(4100))))
     assert re.search(r"tiers\.app: tier `app` needs 41\d\d addresses on one side; .* holds 4000", text)
 
 
@@ -839,12 +988,12 @@ def test_more_application_security_groups_than_a_group_may_name_are_refused() ->
     check_accepted(
         made(*rules[:100]), {tier: f"{PROVIDER}/applicationSecurityGroups/{tier}" for tier in tiers}
     )
-    text = refusal(make_policy(make_group("app", rules)))
+    text = refusal(make_case(make_group("app", rules)))
     assert "needs 101 application security groups; a network security group holds 100" in text
 
 
 def test_every_problem_is_told_at_once() -> None:
-    policy = make_policy(
+    case = make_case(
         make_group("é"),
         make_group("list", [ingress(PrefixList("pl-1")), ingress(ExistingGroup("sg-1"))]),
         make_group("full", tags(999)),
@@ -852,7 +1001,7 @@ def test_every_problem_is_told_at_once() -> None:
         make_group("web"),
     )
     with pytest.raises(TargetError) as refused:
-        network_security_groups(policy, {})
+        nsgs(case)
     assert sorted(problem.path for problem in refused.value.problems) == sorted(
         [("tiers", tier) for tier in ("é", "list", "list", "full", "web")]
     )
@@ -867,94 +1016,114 @@ def test_names_of_rules_do_not_differ_in_case_only(peers: tuple[Peer, Peer]) -> 
 
 
 def test_a_rule_keeps_its_name_when_a_peer_of_another_kind_is_called_alike() -> None:
-    alone = make_policy(make_group("app", [ingress(GroupReference("Storage"))]))
-    files = azure.write(alone, {})
-    both = make_policy(make_group("app", [ingress(GroupReference("Storage")), ingress(STORAGE)]))
+    alone = make_case(make_group("app", [ingress(GroupReference("Storage"))]))
+    files = write(alone)
+    both = make_case(make_group("app", [ingress(GroupReference("Storage")), ingress(STORAGE)]))
     (old,), new = (
         {name: rule for name, rule in placed(each)["app", "Inbound"].items() if rule.priority < 4096}.items()
-        for each in (files, azure.write(both, files))
+        for each in (files, write(both, files))
     )
     assert old in new
 
 
-# A broken list of priorities
+# Broken identities
 
 
-NO_PRIORITIES: tuple[Any, ...] = (0, 99, 4097, -1, True, None, "1000", 1000.5, [])
-
-SITE = make_policy(
-    make_group("app", [ingress("10.0.0.0/24"), ingress("10.0.9.0/24", ports(Protocol.TCP, 80))])
-)
+SITE = make_case(make_group("app", [ingress("10.0.0.0/24"), ingress("10.0.9.0/24", ports(Protocol.TCP, 80))]))
+COVER = {"protocol": "Tcp", "kind": "prefixes", "peers": ["10.0.0.0/24"], "ports": ["443"]}
 
 
-def broken(**changes: Any) -> str:
-    """Return the priorities of `SITE` with changes in each of its two rules."""
-    document = json.loads(azure.write(SITE, {})[PRIORITIES])
-    for rule in document["tiers"]["app"]["ingress"].values():
-        rule.update(changes)
-    return json.dumps(document)
+def kept(**tier: Any) -> str:
+    """Return a file of identities with these for the one tier of `SITE`."""
+    document = {"format": 1, "deployment": "site", "network": "main", "tiers": {"app": tier}}
+    return json.dumps(document, indent=1)
 
 
-def _lacking(key: str) -> str:
-    document = json.loads(broken())
-    for rule in document["tiers"]["app"]["ingress"].values():
-        del rule[key]
+def lacking(key: str) -> str:
+    document = json.loads(kept())
+    del document[key]
     return json.dumps(document)
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("text", "code"),
     [
-        pytest.param("", id="empty"),
-        pytest.param("{", id="cut-off"),
-        pytest.param("null", id="null"),
-        pytest.param("[]", id="list"),
-        pytest.param("{}", id="no-tiers"),
-        pytest.param('{"tiers": []}', id="tiers-are-a-list"),
-        pytest.param('{"tiers": {"app": null}}', id="a-tier-is-null"),
-        pytest.param('{"tiers": {"app": {"ingress": []}}}', id="a-way-is-a-list"),
-        pytest.param('{"tiers": {"app": {"ingress": {"x": 1000}}}}', id="a-rule-is-a-number"),
-        pytest.param("<<<<<<< ours\n" + broken(), id="conflict"),
-        *(pytest.param(_lacking(key), id=f"no-{key}") for key in ("priority", "protocol", "kind", "peers")),
-        *(pytest.param(broken(priority=number), id=f"priority-{number}") for number in NO_PRIORITIES),
-        pytest.param(broken(peers=None), id="peers-are-null"),
-        pytest.param(broken(peers=1), id="peers-are-a-number"),
-        pytest.param("[" * 100_000, id="deep"),
-        pytest.param(broken(priority=1000), id="one-priority-twice"),
-        pytest.param(broken(priority=4096), id="the-priority-of-the-deny"),
-        pytest.param(broken(peers="10.0.0.0/8"), id="peers-are-a-text"),
-        pytest.param(broken(peers=["x"]), id="peers-are-no-prefixes"),
-        pytest.param(broken(peers=[1]), id="peers-are-numbers"),
-        pytest.param(broken(ports=["x"]), id="ports-are-words"),
-        pytest.param(broken(ports=[80]), id="ports-are-numbers"),
-        pytest.param(broken(ports="80"), id="ports-are-a-text"),
+        pytest.param("", "not-json", id="empty"),
+        pytest.param("{", "not-json", id="cut-off"),
+        pytest.param("null", "invalid-type", id="null"),
+        pytest.param("[]", "invalid-type", id="list"),
+        pytest.param("[" * 100_000, "too-deep", id="deep"),
+        pytest.param('{"format": ' + "1" * 5000 + "}", "not-json", id="long-number"),
+        *(
+            pytest.param(lacking(key), "missing-key", id=f"no-{key}")
+            for key in ("format", "deployment", "tiers")
+        ),
+        pytest.param(kept().replace('"format": 1', '"format": 2'), "newer-format", id="newer"),
+        pytest.param(kept().replace('"format": 1', '"format": true'), "invalid-type", id="format-true"),
+        pytest.param(kept().replace('"format": 1', '"format": 0'), "invalid-value", id="format-zero"),
+        pytest.param(kept().replace('"site"', '"other"'), "foreign-identities", id="other-deployment"),
+        pytest.param(kept().replace('"main"', '"other"'), "foreign-identities", id="other-network"),
+        pytest.param("<<<<<<< ours\n" + kept(), "merge-conflict", id="conflict"),
+        pytest.param(kept().replace('"app"', '"app": {}, "app"'), "duplicate-key", id="a-tier-twice"),
+        pytest.param(kept().replace('"app": {}', '"app": null'), "invalid-type", id="a-tier-is-null"),
+        pytest.param(kept(weather="fine"), "unknown-key", id="unknown-key"),
+        pytest.param(kept(priorities=[]), "invalid-type", id="priorities-are-a-list"),
+        pytest.param(kept(priorities={"sideways": {}}), "unknown-key", id="sideways"),
+        *(
+            pytest.param(kept(priorities={"ingress": {"x": number}}), code, id=f"priority-{number}")
+            for number, code in (
+                *((number, "invalid-value") for number in (0, 99, 999, 4000, 4096, -1)),
+                *((number, "invalid-type") for number in (True, None, "1000", 1000.5)),
+            )
+        ),
+        pytest.param(kept(priorities={"ingress": {"x": 1000, "y": 1000}}), "priority-clash", id="one-twice"),
+        *(
+            pytest.param(kept(covers={"ingress": [COVER | {key: value}]}), code, id=f"cover-{key}-{value}")
+            for key, value, code in (
+                ("protocol", "Sctp", "invalid-value"),
+                ("protocol", None, "invalid-type"),
+                ("kind", "wild", "invalid-value"),
+                ("peers", "10.0.0.0/8", "invalid-type"),
+                ("peers", ["x"], "invalid-value"),
+                ("peers", [1], "invalid-type"),
+                ("peers", [], "invalid-value"),
+                ("ports", ["x"], "invalid-value"),
+                ("ports", ["70000"], "invalid-value"),
+                ("ports", ["90-80"], "invalid-value"),
+                ("ports", [80], "invalid-type"),
+                ("more", 1, "unknown-key"),
+            )
+        ),
+        pytest.param(kept(held={"x": 1}), "invalid-value", id="held-by-the-first"),
+        pytest.param(kept(waiting=[0]), "invalid-value", id="waiting-for-none"),
+        pytest.param(kept(name=["x"]), "invalid-type", id="a-name-is-a-list"),
     ],
 )
-def test_broken_priorities_are_refused_with_a_way_out(text: str) -> None:
-    for ask in (azure.write, azure.notes):
-        with pytest.raises(InputError, match="not a list of priorities: ") as refused:
-            ask(SITE, {PRIORITIES: text})
-        (problem,) = refused.value.problems
-        assert problem.mark == Mark(PRIORITIES, 1, 1)
-        assert "restore it" in problem.hint
+def test_broken_identities_are_refused_with_their_place(text: str, code: str) -> None:
+    with pytest.raises(InputError) as refused:
+        write(SITE, {IDENTITIES: text})
+    (problem,) = refused.value.problems
+    assert problem.code == code
+    assert problem.mark
+    assert problem.mark.file == IDENTITIES
 
 
 @pytest.mark.parametrize("files", [{}, {FILE: ""}, {FILE: "{}"}, {FILE: '{"network": "main", "groups": 1}'}])
 def test_files_of_another_kind_are_not_read(files: dict[str, str]) -> None:
-    with pytest.raises(InputError, match=f"{FILE}:1:1: not a file of target azure"):
-        azure.read(files)
+    with pytest.raises(InputError, match=FILE):
+        read(files)
 
 
 @pytest.mark.parametrize("name", ["deny-all-inbound", "the-order"])
 def test_a_group_that_does_not_end_with_a_deny_is_not_read(name: str) -> None:
-    document = json.loads(azure.write(SITE, {})[FILE])
+    document = json.loads(write(SITE)[FILE])
     rules = document["groups"][0]["properties"]["securityRules"]
     if name == "the-order":
         next(rule for rule in rules if rule["name"] == "deny-all-inbound")["properties"]["priority"] = 100
     else:
         rules[:] = [rule for rule in rules if rule["name"] != name]
     with pytest.raises(InputError, match="deny"):
-        azure.read({FILE: json.dumps(document)})
+        read({FILE: json.dumps(document)})
 
 
 # The command
@@ -1002,7 +1171,8 @@ def placed_in(site: Path) -> dict[tuple[str, str], dict[str, Placed]]:
 def test_compiling_again_leaves_all_as_it_is(site: Path) -> None:
     assert compile_(site) == 0
     before = state(site)
-    assert {FILE, PRIORITIES} <= before.keys()
+    assert FILE in before
+    assert IDENTITIES not in before
     assert compile_(site, "--check") == 0
     assert compile_(site) == 0
     assert {name: text for name, (text, _) in state(site).items()} == {
@@ -1010,16 +1180,16 @@ def test_compiling_again_leaves_all_as_it_is(site: Path) -> None:
     }
 
 
-def test_notes_go_to_stderr(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_findings_go_to_stderr(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    site.write_text(DEPLOYMENT + "egress: open\n", encoding="utf-8")
     assert compile_(site) == 0
     out, err = capsys.readouterr()
     assert out == ""
-    assert re.search(
-        r"^note: Azure needs (\d+) allow rules \(the fewest possible\), lower bound \1,", err, re.MULTILINE
-    )
+    assert re.search(r"^site: 3 groups, [0-9]+ rules \(the fewest possible\); ", err, re.MULTILINE)
+    assert re.search(r"^note: tier `ddc`: egress is open.* \[egress-open\]$", err, re.MULTILINE)
 
 
-def test_priorities_stay_through_an_edit_and_are_lost_without_the_file(site: Path) -> None:
+def test_priorities_stay_through_an_edit(site: Path) -> None:
     assert compile_(site) == 0
     before = placed_in(site)
     site.write_text(DEPLOYMENT.replace("10.99.0.0/25", "10.98.0.0/25, 10.99.0.0/25"), encoding="utf-8")
@@ -1032,27 +1202,27 @@ def test_priorities_stay_through_an_edit_and_are_lost_without_the_file(site: Pat
     assert all(before[place][name] == after[place][name] for place, name in stayed)
     assert any(before[place][name].priority < 4096 for place, name in stayed)
     assert before != after
-    (site.parent / "out" / PRIORITIES).unlink()
-    assert compile_(site) == 0
-    assert placed_in(site) != after
 
 
 @pytest.mark.parametrize("text", [b"", b"{}", b"<<<<<<< ours\n", b"\xff\xfe", b'{"tiers": {"ddc": 1}}'])
-def test_broken_priorities_are_told_and_nothing_is_written(
+def test_broken_identities_are_told_and_nothing_is_written(
     text: bytes, site: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert compile_(site) == 0
-    (site.parent / "out" / PRIORITIES).write_bytes(text)
+    out = site.parent / "out"
+    manifest = json.loads((out / MANIFEST).read_text())
+    manifest["files"].append(IDENTITIES)
+    (out / MANIFEST).write_text(json.dumps(manifest))
+    (out / IDENTITIES).write_bytes(text)
     before = state(site)
     site.write_text(DEPLOYMENT.replace("10.99.0.0/25", "10.97.0.0/25"), encoding="utf-8")
     capsys.readouterr()
     for more in ((), ("--check",)):
         assert compile_(site, *more) == 2
-        out, err = capsys.readouterr()
-        assert out == ""
-        assert PRIORITIES in err
-        assert "restore it" in err
-        assert "Traceback" not in err
+        printed = capsys.readouterr()
+        assert printed.out == ""
+        assert f"{out / IDENTITIES}:" in printed.err
+        assert "Traceback" not in printed.err
         assert state(site) == before
 
 

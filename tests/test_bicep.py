@@ -16,11 +16,10 @@ from support import bicep, real
 from support.strategies import examples
 from test_terraform_azure import FORMS, compiled
 
-from citrix_netpolicy import Deployment, InputError, Policy, compile_deployment, traffic_of, write
+from citrix_netpolicy import Deployment, InputError, compile_deployment, traffic_of
 from citrix_netpolicy.syntax import document
-from citrix_netpolicy.syntax.bicep import Expression, behind_parameter, objects_of, string, value
-from citrix_netpolicy.targets import read
-from citrix_netpolicy.targets.azure.arm_json import properties_of
+from citrix_netpolicy.syntax.bicep import Expression, behind_parameter, read_module, string, value
+from citrix_netpolicy.targets.azure.arm import properties_of
 from citrix_netpolicy.targets.azure.groups import network_security_groups
 
 if TYPE_CHECKING:
@@ -32,11 +31,11 @@ NASTY_REASON = "it's ${location} \\${tags} \\ \\\\${ $${ '''${x}''' // é 😀 {
 PARAMETERS = {"location": "string", "tags": "object"}
 
 
-def files_of(policy: Policy) -> dict[str, str]:
-    return write(policy, "bicep")
+def files_of(case: real.Case) -> dict[str, str]:
+    return case.files("bicep")
 
 
-def with_reason(reason: str) -> Policy:
+def with_reason(reason: str) -> real.Case:
     flows = compiled_data()["flows"]
     for flow in flows.values():
         flow["reason"] = reason
@@ -54,11 +53,12 @@ def compiled_data() -> dict[str, Any]:
     return data
 
 
-def odd_tiers() -> Policy:
+def odd_tiers() -> real.Case:
     names = ("a-b", "a.b", "a_b", "1x", "A")
     tiers = {name: {"roles": ["vda"], "subnets": [f"10.0.{n}.0/24"]} for n, name in enumerate(names)}
     tiers["resource"] = {"roles": ["ddc"], "subnets": ["10.0.9.0/24"]}
-    return real.compile_data({"name": "site", "cloud": "azure", "peers": "group", "tiers": tiers})
+    data = {"name": "site", "cloud": "azure", "peers": "group", "tiers": tiers}
+    return real.Case.of(real.compile_data(data))
 
 
 CASES = {name: lambda changes=changes: compiled(**changes) for name, changes in FORMS.items()} | {
@@ -68,20 +68,20 @@ CASES = {name: lambda changes=changes: compiled(**changes) for name, changes in 
 
 
 @pytest.fixture(scope="module", params=CASES)
-def policy(request: pytest.FixtureRequest) -> Policy:
-    made: Policy = CASES[request.param]()
+def case(request: pytest.FixtureRequest) -> real.Case:
+    made: real.Case = CASES[request.param]()
     return made
 
 
 @pytest.fixture(scope="module")
-def files(policy: Policy) -> dict[str, str]:
-    return files_of(policy)
+def files(case: real.Case) -> dict[str, str]:
+    return files_of(case)
 
 
 # The text
 
 
-def test_both_parsers_read_the_module(policy: Policy, files: dict[str, str]) -> None:
+def test_both_parsers_read_the_module(case: real.Case, files: dict[str, str]) -> None:
     root = bicep.tree(files["main.bicep"])
     kinds = {"parameter": "parameters", "resource": "resources", "output": "outputs"}
     declared = {
@@ -156,7 +156,7 @@ def test_the_check_of_the_format_finds_what_is_wrong(wrong: str, right: str) -> 
 # The meaning
 
 
-def test_resources_hold_against_the_types(policy: Policy, files: dict[str, str]) -> None:
+def test_resources_hold_against_the_types(case: real.Case, files: dict[str, str]) -> None:
     resources = bicep.resources_of(bicep.tree(files["main.bicep"]))
     assert [found for one in resources.values() for found in bicep.type_problems(one, PARAMETERS)] == []
     assert {one.api_version for one in resources.values()} == {"2025-05-01"}
@@ -185,7 +185,7 @@ def test_the_check_of_types_finds_what_is_wrong() -> None:
     )
 
 
-def test_resources_are_the_policy_rule_by_rule(policy: Policy, files: dict[str, str]) -> None:
+def test_resources_are_the_policy_rule_by_rule(case: real.Case, files: dict[str, str]) -> None:
     root = bicep.tree(files["main.bicep"])
     resources = bicep.resources_of(root)
     # A symbol stands for the tier that the outputs give it.
@@ -204,7 +204,7 @@ def test_resources_are_the_policy_rule_by_rule(policy: Policy, files: dict[str, 
         tier: code.text.removesuffix(".id")
         for tier, code in outputs.get("applicationSecurityGroupIds", {}).items()
     }
-    groups = network_security_groups(policy, {})
+    groups = network_security_groups(case.policy, case.options).groups
     assert symbols == names
     assert set(symbols) == {group.tier for group in groups}
     every = [*symbols.values(), *asgs.values()]
@@ -237,11 +237,9 @@ def test_a_reason_stays_data() -> None:
     told = {
         rule["properties"]["description"] for body in bodies for rule in body["properties"]["securityRules"]
     }
-    described = {
-        rule.description
-        for group in network_security_groups(with_reason("buys ${location} 'now' \\${tags}"), {})
-        for rule in group.rules
-    }
+    case = with_reason("buys ${location} 'now' \\${tags}")
+    groups = network_security_groups(case.policy, case.options).groups
+    described = {rule.description for group in groups for rule in group.rules}
     assert told == described
 
 
@@ -265,8 +263,10 @@ def test_a_string_means_exactly_its_text(text: str) -> None:
     assert written.isprintable()
     assert written[0] == written[-1] == "'"
     assert bicep.meaning(written[1:-1]) == text
-    root = bicep.tree(f"var a = {written}\n")
-    assert bicep.value_of(root.named_children[0].named_children[1]) == text
+    # That judge takes two slashes in a string for a comment.
+    if "//" not in written:
+        root = bicep.tree(f"var a = {written}\n")
+        assert bicep.value_of(root.named_children[0].named_children[1]) == text
     assert behind_parameter(Expression("'${prefix}" + written[1:])) == text
 
 
@@ -275,7 +275,8 @@ def test_a_string_means_exactly_its_text(text: str) -> None:
 )
 def test_a_nasty_string_is_read_back(text: str) -> None:
     assert bicep.meaning(string(text)[1:-1]) == text
-    assert objects_of(f"resource a 'b' = {value({text: [text]}, 0)}\n") == {"a": {text: [text]}}
+    written = f"resource a 'b' = {value({text: [text]}, 0)}\n"
+    assert read_module(written, "main.bicep").resources.data == {"a": {text: [text]}}
     assert behind_parameter(Expression("'${prefix}" + string(text)[1:])) == text
 
 
@@ -284,19 +285,21 @@ def test_a_nasty_string_is_read_back(text: str) -> None:
 def test_a_value_is_read_back(data: dict[str, Any]) -> None:
     text = f"// a\n\nresource some_thing 'b@c' = {value(data, 0)}\n\noutput x object = {{}}\n"
     # As JSON, True is not 1.
-    assert json.dumps(objects_of(text)) == json.dumps({"some_thing": data})
-    root = bicep.tree(text)
-    assert json.dumps(bicep.resources_of(root)["some_thing"].body) == json.dumps(data)
-    assert bicep.formatted(root) == text
+    assert json.dumps(read_module(text, "main.bicep").resources.data) == json.dumps({"some_thing": data})
+    # That judge takes two slashes in a string for a comment.
+    if "//" not in text.partition("\n")[2]:
+        root = bicep.tree(text)
+        assert json.dumps(bicep.resources_of(root)["some_thing"].body) == json.dumps(data)
+        assert bicep.formatted(root) == text
 
 
 # Reading
 
 
-def test_a_module_reads_back_with_the_same_meaning(policy: Policy, files: dict[str, str]) -> None:
-    groups = read(files, "bicep", "azure")
-    assert traffic_of(groups) == traffic_of(policy.groups)
-    assert [group.tier for group in groups] == sorted(group.tier for group in policy.groups)
+def test_a_module_reads_back_with_the_same_meaning(case: real.Case, files: dict[str, str]) -> None:
+    groups = real.read(files, "bicep", "azure")
+    assert traffic_of(groups) == traffic_of(case.groups)
+    assert [group.tier for group in groups] == sorted(group.tier for group in case.groups)
 
 
 @pytest.fixture(scope="module")
@@ -307,7 +310,7 @@ def module() -> str:
 def refused(text: str) -> bool:
     """Tell whether a text is refused as it must be: any other exception is a failure."""
     try:
-        read({"main.bicep": text}, "bicep", "azure")
+        real.read({"main.bicep": text}, "bicep", "azure")
     except InputError:
         return True
     return False
@@ -379,14 +382,14 @@ BROKEN: dict[str, Callable[[str], str]] = {
     "no-protocol": lambda text: text.replace("protocol: 'Tcp'", "protocol: 'Sctp'", 1),
     "no-direction": lambda text: text.replace("direction: 'Inbound'", "direction: 'Up'", 1),
     "protocol-is-a-list": lambda text: text.replace("protocol: 'Tcp'", "protocol: []", 1),
-    "no-priority": lambda text: text.replace("priority: 1000", "priority: location", 1),
+    "no-priority": lambda text: re.sub("priority: [123][0-9]+", "priority: location", text, count=1),
     "unknown-symbol": lambda text: text.replace("id: asg_ddc.id", "id: asg_x.id", 1),
     "name-without-parameter": lambda text: text.replace("'${namePrefix}ddc'", "'ddc'", 1),
     "two-parameters": lambda text: text.replace("'${namePrefix}ddc'", "'${namePrefix}ddc${namePrefix}'", 1),
     "rules-are-no-list": lambda text: text.replace("securityRules: [", "securityRules: 1\n x: [", 1),
     "no-properties": lambda text: text.replace("  properties: {", "  attributes: {", 1),
     "deep": lambda text: text.replace("securityRules: [", "securityRules: " + "[" * 20000, 1),
-    "long-number": lambda text: text.replace("priority: 1000", f"priority: {'1' * 5000}", 1),
+    "long-number": lambda text: re.sub("priority: [123][0-9]+", f"priority: {'1' * 5000}", text, count=1),
     "no-deny": lambda text: text.replace("access: 'Deny'", "access: 'Allow'"),
 }
 
@@ -396,27 +399,28 @@ def test_a_broken_module_is_refused(change: str, module: str) -> None:
     text = BROKEN[change](module)
     assert text != module
     with pytest.raises(InputError) as caught:
-        read({"main.bicep": text}, "bicep", "azure")
+        real.read({"main.bicep": text}, "bicep", "azure")
     assert "main.bicep" in str(caught.value)
 
 
 def test_a_missing_file_is_refused() -> None:
     with pytest.raises(InputError, match=r"main\.bicep"):
-        read({}, "bicep", "azure")
+        real.read({}, "bicep", "azure")
 
 
 # Writing
 
 
-def test_writing_again_changes_nothing(policy: Policy, files: dict[str, str]) -> None:
-    assert write(policy, "bicep", previous=files) == files == files_of(policy)
+def test_writing_again_changes_nothing(case: real.Case, files: dict[str, str]) -> None:
+    assert case.files("bicep", files) == files == files_of(case)
 
 
-def versioned(version: str) -> Policy:
+def versioned(version: str) -> real.Case:
     networks = f"networks: {{main: {{cloud: azure, bicep-api-version: {version}}}}}"
     tiers = "tiers: {ddc: [10.0.1.0/28], vda: [10.0.2.0/24]}"
     text = f"name: site\npeers: group\n{networks}\n{tiers}\n"
-    return compile_deployment(Deployment(**document.parse(text.encode(), "deployment.yaml").data))
+    data = document.parse(text.encode(), "deployment.yaml").data
+    return real.Case.of(compile_deployment(Deployment(**data)))
 
 
 def test_the_api_version_may_be_chosen() -> None:
@@ -427,7 +431,7 @@ def test_the_api_version_may_be_chosen() -> None:
     assert "2025-05-01" not in chosen["main.bicep"]
     resources = bicep.resources_of(bicep.tree(chosen["main.bicep"]))
     assert {one.api_version for one in resources.values()} == {"2026-03-01"}
-    assert read(chosen, "bicep", "azure") == read(default, "bicep", "azure")
+    assert real.read(chosen, "bicep", "azure") == real.read(default, "bicep", "azure")
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ features:
   html5: {description: WebSocket, default: false, requires: [edt]}
 parameters:
   xml-port: {description: XML, protocol: tcp}
+  audio-ports: {description: Audio, protocol: udp}
 """
 HEAD = "product: VAD\ndocument: ports\nsection: Controllers\nentries:\n"
 ENTRY = """\
@@ -112,6 +113,24 @@ def _entry(old: str, new: str) -> str:
         (
             _entry("ports: 80}", "ports: 80, features: edd}"),
             "a.yaml:9:5: entries[0].services: unknown feature `edd` (help: did you mean `edt`?)",
+        ),
+        (
+            _entry("ports: 80}", "ports: 80, parameter: audio-ports}"),
+            "a.yaml:9:16: entries[0].services[0]: parameter `audio-ports` moves udp ports, but this service "
+            "is tcp",
+        ),
+        (
+            _entry("[{protocol: tcp, ports: 80}]", "[{protocol: udp, ports: 80, parameter: xml-port}]"),
+            "a.yaml:9:16: entries[0].services[0]: parameter `xml-port` moves tcp ports, "
+            "but this service is udp",
+        ),
+        (
+            _entry(
+                "[{protocol: tcp, ports: 80}]",
+                "[{protocol: tcp, ports: 80}, {protocol: icmp, type: 8, parameter: xml-port}]",
+            ),
+            "a.yaml:9:44: entries[0].services[1]: parameter `xml-port` moves tcp ports, "
+            "but this service is icmp",
         ),
         (
             HEAD.replace("document: ports", "document: porst") + ENTRY,
@@ -222,6 +241,12 @@ def test_the_shipped_catalogue_is_sound_and_read_once() -> None:
     assert {"edt", "html5", "tls-to-vda"} <= catalog.features.keys()
     assert "xml-service-port" in catalog.parameters
     assert len(catalog.entries) > 50
+
+
+def test_a_parameter_of_the_right_protocol_is_taken() -> None:
+    services = "[{protocol: tcp, parameter: xml-port}, {protocol: udp, parameter: audio-ports}]"
+    (entry,) = compose(WORDS, _entry("[{protocol: tcp, ports: 80}]", services)).entries
+    assert [service.parameter for service in entry.services] == ["xml-port", "audio-ports"]
 
 
 def _words() -> dict[str, set[str]]:

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from citrix_netpolicy import Deployment, compile_deployment
+from citrix_netpolicy import Catalog, Deployment, compile_deployment
 from citrix_netpolicy.lint import CHECKS
+from citrix_netpolicy.syntax import document
 
 SOUND: dict[str, Any] = {
     "name": "site",
@@ -105,6 +106,24 @@ def test_a_feature_that_changes_nothing() -> None:
     assert found == {"feature-without-effect": ["tacacs-auth"]}
 
 
+@pytest.mark.parametrize("state", [True, False])
+def test_an_idle_feature_in_the_state_that_it_has_anyway_is_no_finding(state: bool) -> None:
+    catalog = Catalog.default()
+    alike = {
+        name: state
+        for name, feature in catalog.features.items()
+        if feature.default is state and not feature.roles
+    }
+    assert len(alike) > 5
+    assert findings(features=alike) == {}
+
+
+def test_a_default_that_hangs_on_a_role_counts_as_it_is_in_this_site() -> None:
+    # The site has no authentication service, so its feature is off unless somebody turns it on, for nothing.
+    assert findings(features={"fas": False}) == {}
+    assert findings(features={"fas": True}) == {"feature-without-effect": ["fas"]}
+
+
 def test_a_port_that_another_tier_listens_on_is_free() -> None:
     # 2598 is session reliability on session hosts; the XML service is on the controllers.
     assert "port-taken" not in findings(parameters={"xml-service-port": 2598})
@@ -134,6 +153,19 @@ def test_an_exclusion_of_what_gives_nothing_anyway() -> None:
     assert findings(exclude=exclude) == {"exclusion-without-effect": ["ddc-vcenter"]}
 
 
+def test_each_of_two_idle_exclusions_is_found() -> None:
+    exclude = [
+        {"entry": "ddc-vcenter", "reason": "no vSphere"},
+        {"entry": "pvs-peer", "reason": "no provisioning"},
+    ]
+    assert findings(exclude=exclude) == {"exclusion-without-effect": ["ddc-vcenter", "pvs-peer"]}
+
+
+def test_an_exclusion_that_is_written_twice_is_not_idle() -> None:
+    exclude = [{"entry": "ddc-peer", "reason": "one controller"}, {"entry": "ddc-peer", "reason": "again"}]
+    assert findings(exclude=exclude) == {}
+
+
 def test_a_flow_of_the_site_that_gives_nothing() -> None:
     services = [{"protocol": "tcp", "ports": [9182]}]
     flow = {"source": "pvs", "destination": "vda", "services": services, "reason": "metrics"}
@@ -154,6 +186,78 @@ def test_egress_for_names_is_found_with_what_it_is_for() -> None:
     assert messages
     assert all(message.startswith("tier `vda` may open ") for message in messages)
     assert any("*.nssvc.net" in message for message in messages)
+
+
+def _two_networks(*roles: str, features: dict[str, bool] | None = None, **more: Any) -> Deployment:
+    """Two networks with the same roles in each, every tier named after its network."""
+    tiers = {
+        f"{role}-{network}": {"roles": [role], "network": network, "subnets": [f"10.{n}.{m}.0/24"], **more}
+        for n, network in enumerate(("east", "west"))
+        for m, role in enumerate(roles)
+    }
+    networks = {"east": {"cloud": "aws"}, "west": {"cloud": "aws"}}
+    external = {"admin-workstation": ["0.0.0.0/0"]}
+    return Deployment(name="site", networks=networks, tiers=tiers, external=external, features=features or {})
+
+
+def _subjects(deployment: Deployment, code: str) -> set[str]:
+    return {finding.subject for finding in compile_deployment(deployment).findings if finding.code == code}
+
+
+def test_tiers_of_every_network_are_looked_at() -> None:
+    assert _subjects(_two_networks("netscaler-mgmt", "ddc"), "open-to-the-world") == {
+        *("netscaler-mgmt-east", "netscaler-mgmt-west", "ddc-east", "ddc-west")
+    }
+    assert _subjects(_two_networks("netscaler-lom"), "tier-without-peers") == {
+        "netscaler-lom-east",
+        "netscaler-lom-west",
+    }
+    named = _two_networks(
+        *("vda", "cloud-connector"), features={"rendezvous": True}, **{"egress-to-names": "open"}
+    )
+    assert _subjects(named, "egress-to-any-address") == set(named.tiers)
+
+
+def test_every_finding_names_its_line() -> None:
+    text = """\
+name: site
+cloud: aws
+tiers:
+  netscaler-lom: [10.0.0.0/28]
+  netscaler-mgmt: [10.0.1.0/28]
+  ddc: [10.0.2.0/28]
+  cloud-connector: {subnets: [10.0.3.0/28], egress-to-names: open}
+  storefront: [10.0.4.0/28]
+external: {admin-workstation: [0.0.0.0/0]}
+features:
+  edt: true
+  tacacs-auth: true
+parameters:
+  xml-service-port: 9095
+  pvs-soap-ports: 54400
+flows:
+  metrics: {source: pvs, destination: ddc, services: {protocol: tcp, ports: 1}, reason: Metrics}
+exclude:
+  - {entry: ddc-peer, reason: one controller}
+  - {entry: ddc-vcenter, reason: none}
+"""
+    compilation = compile_deployment(Deployment.from_document(document.parse(text.encode(), "site.yaml")))
+    places: dict[str, set[tuple[str, int]]] = {}
+    for finding in compilation.findings:
+        lines = places.setdefault(finding.code, set())
+        lines |= {(finding.subject, mark.line) for mark in finding.locations}
+    assert places.pop("role-without-subnet") == set()
+    assert places.pop("role-cannot-work") >= {("ddc", 6)}
+    assert places == {
+        "open-to-the-world": {("netscaler-mgmt", 5), ("ddc", 6)},
+        "egress-to-any-address": {("cloud-connector", 7)},
+        "feature-without-effect": {("tacacs-auth", 12)},
+        "port-taken": {("xml-service-port", 14)},
+        "parameter-without-effect": {("pvs-soap-ports", 15)},
+        "flow-without-effect": {("metrics", 17)},
+        "exclusion-without-effect": {("ddc-vcenter", 20)},
+        "tier-without-peers": {("netscaler-lom", 4)},
+    }
 
 
 def test_each_check_is_listed_once() -> None:

@@ -255,6 +255,98 @@ def test_the_empty_set_is_told_as_nothing() -> None:
     assert str(EMPTY) == "nothing"
 
 
+def _span(protocol: Protocol, first: int, last: int) -> Service:
+    return Service(protocol, first, last)
+
+
+@pytest.mark.parametrize(
+    ("found", "text"),
+    [
+        (ServiceSet.of(ports(TCP, 80), ports(TCP, 443)), "tcp 80, tcp 443"),
+        (ServiceSet.of(ports(TCP, 80), ports(UDP, 1, 53)), "tcp 80, udp 1-53"),
+        (ServiceSet.of(icmp(ICMP, 8, 0), icmp(ICMP, 11)), "icmp 8/0, icmp 11/*"),
+        (ServiceSet.of(icmp(ICMP, 8, 0), icmp(ICMP, 8, 1), icmp(ICMP, 8, 3)), "icmp 8/0-1, icmp 8/3"),
+        (ServiceSet.of(_span(ICMP, 9 * 256, 65535)), "icmp types 9-255"),
+        (ServiceSet.of(_span(ICMP, 8 * 256 + 7, 10 * 256)), "icmp 8/7-255, icmp 9/*, icmp 10/0"),
+        (ServiceSet.of(icmp(ICMP)) - ServiceSet.of(icmp(ICMP, 8)), "icmp all but type 8"),
+        (
+            ServiceSet.of(icmp(ICMPV6))
+            - ServiceSet.of(icmp(ICMPV6, 8), icmp(ICMPV6, 9), icmp(ICMPV6, 128, 0)),
+            "icmpv6 all but types 8-9 and 128/0",
+        ),
+        (ServiceSet.of(_span(TCP, 0, 65535)) - ServiceSet.of(ports(TCP, 22)), "tcp all but 22"),
+        (ServiceSet.of(ports(TCP, 1, 79), ports(TCP, 81, 65535)), "tcp 1-79, tcp 81-65535"),
+        (
+            ALL - ServiceSet.of(ports(TCP, 25), ports(TCP, 137, 139)),
+            "tcp all but 25 and 137-139, udp all, icmp all, icmpv6 all, other protocols",
+        ),
+    ],
+)
+def test_a_set_is_told_exactly_and_briefly(found: ServiceSet, text: str) -> None:
+    assert str(found) == text
+
+
+def _read(text: str) -> ServiceSet:
+    """Return the set that a text tells, word by word."""
+    if text in ("all protocols", "nothing"):
+        return ALL if text == "all protocols" else EMPTY
+    found = EMPTY
+    for part in text.split(", "):
+        word, _, rest = part.partition(" ")
+        if part == "other protocols":
+            found |= ServiceSet.of(Service(Protocol.OTHER, 0, 0))
+        elif rest.startswith("all"):
+            _, _, missing = rest.partition(" but ")
+            found |= ServiceSet.of(_span(Protocol(word), 0, 65535))
+            found -= ServiceSet.of(*(_read_one(Protocol(word), one) for one in missing.split(" and ") if one))
+        else:
+            found |= ServiceSet.of(_read_one(Protocol(word), rest))
+    return found
+
+
+def _read_one(protocol: Protocol, text: str) -> Service:
+    head, slash, codes = text.removeprefix("types ").removeprefix("type ").partition("/")
+    first, last = (int(number) for number in (head.partition("-")[0], head.rpartition("-")[2]))
+    if protocol in (TCP, UDP):
+        return _span(protocol, first, last)
+    if not slash or codes == "*":
+        return _span(protocol, 256 * first, 256 * last + 255)
+    low, high = codes.partition("-")[0], codes.rpartition("-")[2]
+    return _span(protocol, 256 * first + int(low), 256 * first + int(high))
+
+
+@examples(300)
+@given(differences | differences.map(lambda found: ALL - found))
+@example(ServiceSet.of(_span(ICMP, 0, 254)))
+@example(ServiceSet.of(_span(ICMP, 255, 65280)))
+@example(ServiceSet.of(_span(ICMPV6, 1, 65534)))
+def test_the_text_of_a_set_can_be_read_back(found: ServiceSet) -> None:
+    assert _read(str(found)) == found
+
+
+def test_distinct_sets_have_distinct_texts() -> None:
+    """Every union of pieces that meet where the words change."""
+    edges = {TCP: (0, 80, 81, 65535), ICMP: (0, 256, 2048, 2049, 2304, 65280, 65535)}
+    pieces = [
+        _span(protocol, first, last - 1)
+        for protocol, at in edges.items()
+        for first, last in itertools.pairwise((*at, 65536))
+    ]
+    sets = {
+        ServiceSet.of(*chosen)
+        for count in range(len(pieces) + 1)
+        for chosen in itertools.combinations(pieces, count)
+    }
+    assert len(sets) == 2 ** len(pieces) == len({str(found) for found in sets})
+
+
+@examples(300)
+@given(differences | differences.map(lambda found: ALL - found))
+def test_the_text_of_a_set_is_as_short_as_its_ranges(found: ServiceSet) -> None:
+    # A range of ICMP is a part of a type, a run of types and a part of another.
+    assert len(str(found)) <= max(len("nothing"), 3 * len("icmpv6 types 100-255, ") * len(found.ranges))
+
+
 # Service sets: what they mean
 
 

@@ -459,3 +459,89 @@ def test_open_egress_opens_every_tier_in_both_families_and_says_nothing_else() -
         *(f"app egress {way}" for way in ways),
         *(f"web egress {way}" for way in ways),
     ]
+
+
+PING = "services: [{protocol: icmp, type: 8, code: 0}, {protocol: icmpv6, type: 128, code: 0}]"
+
+
+def test_every_port_that_a_balancer_probes_is_open() -> None:
+    def probed(*ports: Any) -> list[str]:
+        web = {"subnets": ["10.0.0.0/24", "2001:db8::/64"], "probe-ports": list(ports)}
+        tiers = {"web": web, "app": ["10.0.1.0/24"]}
+        return [line for line in rules(site(cloud="azure", tiers=tiers), WEB_APP) if "Balancer" in line]
+
+    way = "web ingress ServiceTag AzureLoadBalancer"
+    assert probed(80) == [f"{way}: tcp 80"]
+    assert probed(8443, 80) == [f"{way}: tcp 80", f"{way}: tcp 8443"]
+    assert probed(81, "8000-8010", 80) == [f"{way}: tcp 80-81", f"{way}: tcp 8000-8010"]
+
+
+def test_each_tier_has_its_own_probes() -> None:
+    tiers = {
+        "web": {"subnets": ["10.0.0.0/24"], "probe-ports": 80},
+        "app": {"subnets": ["10.0.1.0/24"], "probe-ports": 81},
+    }
+    assert rules(site(cloud="azure", tiers=tiers)) == [
+        "app ingress ServiceTag AzureLoadBalancer: tcp 81",
+        "web ingress ServiceTag AzureLoadBalancer: tcp 80",
+    ]
+    probe = spell_out(deployment := site(cloud="azure", tiers=tiers), resolve(deployment, catalog()))
+    (cause,) = probe.group("web").rules[0].causes
+    assert (cause.id, cause.kind) == ("load-balancer-probes", "setting")
+
+
+@pytest.mark.parametrize(
+    ("cloud", "external", "peer"),
+    [
+        ("aws", ["192.0.2.0/24"], ["Prefix 192.0.2.0/24"]),
+        ("aws", ["192.0.2.0/24", "2001:db8::/32"], ["Prefix 192.0.2.0/24", "Prefix 2001:db8::/32"]),
+        ("aws", {"prefix-list": {"id": "pl-0a1b2c3d", "max-entries": 4}}, ["PrefixList pl-0a1b2c3d"]),
+        ("aws", {"security-group": "sg-0a1b2c3d"}, ["ExistingGroup sg-0a1b2c3d"]),
+        ("azure", {"service-tag": "Storage.WestEurope"}, ["ServiceTag Storage.WestEurope"]),
+    ],
+)
+@pytest.mark.parametrize("way", ["egress", "ingress"])
+def test_an_external_is_named_in_its_own_way_in_both_directions(
+    way: str, cloud: str, external: Any, peer: list[str]
+) -> None:
+    ends = "source: user, destination: web" if way == "ingress" else "source: web, destination: user"
+    entry = f"id: e, {ends}, services: [{{protocol: tcp, ports: [80]}}]"
+    tiers = {"web": ["10.0.0.0/24", "2001:db8:1::/64"]}
+    deployment = site(cloud=cloud, tiers=tiers, external={"user": external})
+    assert rules(deployment, entry) == [f"web {way} {one}: tcp 80" for one in peer]
+
+
+def test_a_peer_of_both_families_has_the_ping_of_each() -> None:
+    tiers = {"web": ["10.0.0.0/24", "2001:db8::/64"], "app": ["10.0.1.0/24", "2001:db8:1::/64"]}
+    entry = f"id: e, source: web, destination: app, {PING}"
+    assert rules(site(tiers=tiers, peers="cidr"), entry) == [
+        "app ingress Prefix 10.0.0.0/24: icmp 8/0",
+        "app ingress Prefix 2001:db8::/64: icmpv6 128/0",
+        "web egress Prefix 10.0.1.0/24: icmp 8/0",
+        "web egress Prefix 2001:db8:1::/64: icmpv6 128/0",
+    ]
+
+
+BY_NAME = (
+    "id: n, source: web, destination: db, names: [a.example], treatment: name, reason: by name, "
+    "services: [{protocol: tcp, ports: [443]}, {protocol: udp, ports: [443]}]"
+)
+
+
+def test_a_tier_opens_to_names_where_it_says_so_and_egress_is_restricted() -> None:
+    tiers = {"web": {"subnets": ["10.0.0.0/24"], "egress-to-names": "open"}, "app": ["10.0.1.0/24"]}
+    everywhere = ["Prefix 0.0.0.0/0", "Prefix ::/0"]
+    assert rules(site(tiers=tiers), BY_NAME) == [
+        *(f"web egress {one}: tcp 443" for one in everywhere),
+        *(f"web egress {one}: udp 443" for one in everywhere),
+    ]
+    assert rules(site(), BY_NAME) == []
+    opened = rules(site(tiers=tiers, egress="open"), BY_NAME)
+    assert opened == [f"{tier} egress {one}: all protocols" for tier in ("app", "web") for one in everywhere]
+
+
+def test_an_exclusion_takes_a_destination_known_by_name_away_too() -> None:
+    deployment = site(exclude=[{"entry": "n", "reason": "not used"}])
+    resolution = resolve(deployment, catalog(BY_NAME))
+    assert resolution.named == ()
+    assert [str(omission) for omission in resolution.omissions] == ["excluded by the site: not used"]

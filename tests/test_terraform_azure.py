@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import random
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from support import real
 from support.azurerm import SUBSCRIPTION, Azurerm
 
-from citrix_netpolicy import Policy, traffic_of, write
-from citrix_netpolicy.targets import read
+from citrix_netpolicy import traffic_of
+from citrix_netpolicy.found import folder
 from citrix_netpolicy.targets.azure.groups import network_security_groups
 
 if TYPE_CHECKING:
@@ -29,8 +30,8 @@ RULE = "azurerm_network_security_rule"
 FORMS: dict[str, dict[str, Any]] = {"prefixes": {}, "groups": {"peers": "group"}, "open": {"egress": "open"}}
 
 
-def compiled(**changes: Any) -> Policy:
-    """The reference site in Azure, with a load balancer and a service tag."""
+def compiled(**changes: Any) -> real.Case:
+    """The reference deployment in Azure, with a load balancer and a service tag."""
     data = real.example("reference")
     data["cloud"] = "azure"
     data["tiers"]["adc-client"]["probe-ports"] = [9000]
@@ -42,30 +43,37 @@ def compiled(**changes: Any) -> Policy:
         "services": services,
         "reason": "backup",
     }
-    return real.compile_data({**data, **changes})
+    return real.Case.of(real.compile_data({**data, **changes}))
 
 
 @pytest.fixture(params=FORMS)
-def policy(request: pytest.FixtureRequest) -> Policy:
+def case(request: pytest.FixtureRequest) -> real.Case:
     return compiled(**FORMS[request.param])
 
 
-def files_of(policy: Policy) -> dict[str, str]:
-    return write(policy, "terraform")
+def test_a_module_reads_back_with_the_same_meaning(case: real.Case) -> None:
+    files = case.files("terraform")
+    assert traffic_of(real.read(files, "terraform", "azure")) == traffic_of(case.groups)
 
 
-def test_a_module_reads_back_with_the_same_meaning(policy: Policy) -> None:
-    assert traffic_of(read(files_of(policy), "terraform", "azure")) == traffic_of(policy.groups)
+def test_writing_again_changes_nothing(case: real.Case) -> None:
+    files = case.files("terraform")
+    assert case.files("terraform", files) == files == case.files("terraform")
 
 
-def test_writing_again_changes_nothing(policy: Policy) -> None:
-    files = files_of(policy)
-    assert write(policy, "terraform", previous=files) == files == files_of(policy)
+def test_a_rule_that_stays_keeps_its_priority(case: real.Case) -> None:
+    files = case.files("terraform")
+    number = re.findall(r" priority += (1[0-9]{3}|2[0-9]{3}|3[0-9]{3})\n", files["rules.tf"])[0]
+    moved = {**files, "rules.tf": re.sub(rf"( priority +=) {number}\n", r"\1 1234\n", files["rules.tf"])}
+    after = case.files("terraform", moved)
+    found = [folder.read(each, "terraform", "azure").priorities for each in (moved, after)]
+    assert found[0] == found[1]
+    assert 1234 in found[1].values()
 
 
 def test_the_order_of_a_deployment_is_no_part_of_the_module() -> None:
     data = real.example("reference") | {"cloud": "azure"}
-    files = files_of(real.compile_data(data))
+    files = real.files_of(real.compile_data(data), "terraform")
     chance = random.Random(0)
     for _ in range(3):
         shuffled = {**data}
@@ -73,12 +81,12 @@ def test_the_order_of_a_deployment_is_no_part_of_the_module() -> None:
             items = list(data[key].items())
             chance.shuffle(items)
             shuffled[key] = dict(items)
-        assert files_of(real.compile_data(shuffled)) == files
+        assert real.files_of(real.compile_data(shuffled), "terraform") == files
 
 
 @pytest.mark.slow
-def test_terraform_accepts_the_module(policy: Policy, azurerm: Azurerm, tmp_path: Path) -> None:
-    folder = azurerm.module(tmp_path / "module", files_of(policy))
+def test_terraform_accepts_the_module(case: real.Case, azurerm: Azurerm, tmp_path: Path) -> None:
+    folder = azurerm.module(tmp_path / "module", case.files("terraform"))
     formatted = azurerm.run(folder, "fmt", "-check", "-recursive", "-diff")
     assert formatted.stdout == ""
     assert azurerm.validate(folder) == []
@@ -94,9 +102,9 @@ def planned(plan: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.slow
-def test_the_plan_is_the_policy_rule_by_rule(policy: Policy, azurerm: Azurerm, tmp_path: Path) -> None:
-    changes = planned(azurerm.site(tmp_path / "site", files_of(policy), ARGUMENTS).plan())
-    groups = network_security_groups(policy, {})
+def test_the_plan_is_the_policy_rule_by_rule(case: real.Case, azurerm: Azurerm, tmp_path: Path) -> None:
+    changes = planned(azurerm.site(tmp_path / "site", case.files("terraform"), ARGUMENTS).plan())
+    groups = network_security_groups(case.policy, case.options).groups
     expected = {f'{RULE}.this["{g.tier}/{r.direction}/{r.name}"]': (g, r) for g in groups for r in g.rules}
     assert {address for address in changes if address.startswith(RULE)} == set(expected)
     for address, (group, rule) in expected.items():
@@ -113,7 +121,7 @@ def test_the_plan_is_the_policy_rule_by_rule(policy: Policy, azurerm: Azurerm, t
             unknown = changes[address]["change"]["after_unknown"]
             assert unknown[f"{theirs}_application_security_group_ids"]
         else:
-            assert _given(found, f"{theirs}_address_prefix") == set(rule.block.peers)
+            assert _given(found, f"{theirs}_address_prefix") == set(map(str, rule.block.peers))
     made = {address for address in changes if address.startswith("azurerm_network_security_group.")}
     assert made == {f'azurerm_network_security_group.tier["{group.tier}"]' for group in groups}
     attached = {address for address in changes if "association" in address}
@@ -129,11 +137,11 @@ def _given(values: dict[str, Any], field: str) -> set[str]:
 
 @pytest.mark.slow
 def test_a_change_touches_only_the_rules_concerned(azurerm: Azurerm, tmp_path: Path) -> None:
-    before = files_of(compiled())
+    before = compiled().files("terraform")
     site = azurerm.site(tmp_path / "site", before, ARGUMENTS)
     site.create()
     features = {"edt": True, "html5": False, "remote-assistance": True}
-    after = write(compiled(features=features), "terraform", previous=before)
+    after = compiled(features=features).files("terraform", before)
     site.place(after)
     changes = planned(site.plan())
     touched = {a: c["change"]["actions"] for a, c in changes.items() if c["change"]["actions"] != ["no-op"]}

@@ -263,9 +263,10 @@ def test_a_tier_with_a_word_of_hcl_for_a_name_is_read_back_or_refused(tier: str)
 @pytest.mark.parametrize(
     "text", ["", "{", "locals {", 'locals {\n  a = "${\n}', "locals {}\n", "\0", "a = 1 = 2"]
 )
-def test_what_is_no_module_of_ours_is_refused_as_input(text: str) -> None:
-    with pytest.raises(InputError, match=r"rules\.tf"):
-        real.read({"rules.tf": text}, "terraform", "aws")
+def test_what_is_no_module_of_ours_is_refused_as_input(text: str, reference: Compilation) -> None:
+    files = real.files_of(reference, "terraform") | {"rules.tf": text}
+    with pytest.raises(InputError, match=r"^rules\.tf:[0-9]+:[0-9]+: "):
+        real.read(files, "terraform", "aws")
 
 
 def test_a_name_that_python_hcl2_cannot_read_is_refused_as_input() -> None:

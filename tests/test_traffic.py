@@ -23,7 +23,7 @@ from support.strategies import (
 )
 
 from citrix_netpolicy.net import EMPTY, Prefix, Protocol, Service, ServiceSet, icmp
-from citrix_netpolicy.policy import Direction, Group, GroupReference, Rule, ServiceTag
+from citrix_netpolicy.policy import Direction, Group, GroupKey, GroupReference, Rule, ServiceTag
 from citrix_netpolicy.traffic import Permission, Reach, Segment, Traffic, reach_of, traffic_of
 
 if TYPE_CHECKING:
@@ -198,7 +198,10 @@ def test_families_with_the_same_numbers_stay_apart() -> None:
 @st.composite
 def _groups(draw: st.DrawFn, max_size: int = 5) -> list[Group]:
     tiers = draw(st.lists(st.sampled_from(TIERS), unique=True))
-    return [Group(tier, "main", tuple(draw(rule_lists(direction=None, max_size=max_size)))) for tier in tiers]
+    return [
+        Group(GroupKey("main", tier), tuple(draw(rule_lists(direction=None, max_size=max_size))))
+        for tier in tiers
+    ]
 
 
 def _meaning(groups: list[Group]) -> dict[str, frozenset[Packet]]:
@@ -263,7 +266,7 @@ def test_traffic_is_canonical_after_every_operation(one: list[Group], two: list[
 @examples(30)
 @given(_groups())
 def test_traffic_depends_on_no_order_of_groups_or_rules(groups: list[Group]) -> None:
-    turned = [Group(group.tier, "other", group.rules[::-1]) for group in reversed(groups)]
+    turned = [Group(GroupKey("other", group.tier), group.rules[::-1]) for group in reversed(groups)]
     assert traffic_of(turned) == traffic_of(groups)
 
 
@@ -285,13 +288,13 @@ def test_permissions_are_all_of_the_traffic(groups: list[Group]) -> None:
 
 def test_permissions_name_the_group_the_way_the_peer_and_the_services() -> None:
     peer, web = GroupReference("web"), Service(Protocol.TCP, 443, 443)
-    groups = [Group("app", "main", (Rule(Direction.EGRESS, peer, web),))]
+    groups = [Group(GroupKey("main", "app"), (Rule(Direction.EGRESS, peer, web),))]
     expected = Permission("app", Direction.EGRESS, peer, ServiceSet.of(web))
     assert list(traffic_of(groups).permissions()) == [expected]
 
 
 def test_a_group_without_rules_has_no_traffic() -> None:
-    assert traffic_of([Group("app", "main", ())]) == Traffic()
+    assert traffic_of([Group(GroupKey("main", "app"), ())]) == Traffic()
     assert Traffic().reach("app", INGRESS) == Reach()
     assert not Traffic()
 

@@ -346,6 +346,14 @@ class _Composition:
             for name in names:
                 if name not in self.vocabularies[kind]:
                     self._known(file, (*path, key), kind, name)
+        for index, service in enumerate(entry.services):
+            moved = self.vocabularies["parameters"].get(service.parameter or "")
+            if moved and moved.protocol != service.protocol:
+                message = (
+                    f"parameter `{service.parameter}` moves {moved.protocol} ports, "
+                    f"but this service is {service.protocol}"
+                )
+                self._problem("wrong-protocol", file, (*path, "services", index), message)
         for citation in entry.citations:
             source = self.vocabularies["documents"].get(citation.document)
             if source and citation.line is not None and not 1 <= citation.line <= (source.lines or 0):

@@ -44,22 +44,29 @@ def summary_lines(compilation: Compilation, module: Module, *, verbose: bool = F
 
     Entries that are off or have no role in the deployment are counted by reason; `verbose` names every one.
     """
-    policy = compilation.policy
+    # The module may be that of one network of several, so every number is that of its networks.
+    groups = sum(len(compilation.policy.in_network(network).groups) for network in module.outputs)
     rules = sum(output.rules for output in module.outputs.values())
     bound = sum(output.lower_bound for output in module.outputs.values())
+    naive = sum(compilation.spelled_out.in_network(network).rule_count for network in module.outputs)
     proof = "the fewest possible" if rules == bound else f"lower bound {bound}"
     yield (
-        f"{compilation.deployment.name}: {len(policy.groups)} groups, {rules} rules ({proof}); "
-        f"{compilation.naive_rules} when every flow is written out"
+        f"{compilation.deployment.name}: {_counted(groups, 'group')}, {_counted(rules, 'rule')} ({proof}); "
+        f"{naive} when every flow is written out"
     )
     for network, output in module.outputs.items():
-        yield f"  network {network}: " + ", ".join(f"{tier} {rules}" for tier, rules in output.counts.items())
+        yield f"  network {network}: " + ", ".join(f"{tier} {count}" for tier, count in output.counts.items())
     yield from finding_lines((*compilation.findings, *module.findings))
     omissions = compilation.resolution.omissions
-    yield f"{len(omissions)} entries not enforced" + (":" if verbose else _reasons(omissions))
+    entries = "1 entry" if len(omissions) == 1 else f"{len(omissions)} entries"
+    yield f"{entries} not enforced" + (":" if verbose else _reasons(omissions))
     if verbose:
         for omission in omissions:
             yield f"  {omission.entry}: {omission}"
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def finding_lines(findings: Iterable[Finding]) -> Iterator[str]:

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from citrix_netpolicy.errors import DataPath, InputError, Mark, Problem, clean
+from citrix_netpolicy.syntax.document import Document
 from citrix_netpolicy.syntax.templates import environment_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from jinja2 import Environment
 
-__all__ = ["Expression", "behind_parameter", "name", "objects_of", "render", "string", "value"]
+__all__ = ["Expression", "Module", "behind_parameter", "name", "read_module", "render", "string", "value"]
 
 _ESCAPES: Final = {"\\": "\\\\", "'": "\\'", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _UNESCAPES: Final = {escape[1]: plain for plain, escape in _ESCAPES.items()} | {"$": "$"}
 _IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
-# A token of the objects and arrays that `value` writes.
-_TOKEN: Final = re.compile(
-    r"\s*(?:(?P<string>'(?:[^'\\]|\\.)*')|(?P<number>[0-9]+)|(?P<word>[A-Za-z_][A-Za-z0-9_.]*)|(?P<mark>[{}\[\]:]))"
-)
 
 
 # Ours are not half as deep.
@@ -83,73 +80,152 @@ def _environment() -> Environment:
     return environment_of({"bicep": value, "string": string, "name": name})
 
 
-def objects_of(text: str) -> dict[str, Any]:
-    """Return the value of every resource in a file that we wrote, by its symbolic name.
+_RESOURCE: Final = re.compile(r"resource (\w+) '([^']*)' = (?=\{)")
+# What separates tokens: spaces, ends of lines and comments.
+_GAP: Final = r"(?:\s|//[^\n]*|/\*(?:[^*]|\*(?!/))*\*/)*"
+_WORD: Final = re.compile(_GAP + r"(?P<word>'(?:[^'\\\n]|\\[^\n])*'|[\w.]+|[^\s])")
 
-    Raises ValueError for what is not of the form that `value` writes.
+
+# A token of the objects and arrays that `value` writes.
+_TOKEN: Final = re.compile(
+    _GAP
+    + r"(?:(?P<string>'(?:[^'\\\n]|\\.)*')|(?P<number>[0-9]+)"
+    + r"|(?P<word>[A-Za-z_][A-Za-z0-9_.]*)|(?P<mark>[{}\[\]:]))"
+)
+
+
+class Module(NamedTuple):
+    """A file that we wrote, taken apart.
+
+    `resources` maps symbolic names to their values, with places; `types` to their types. `rest` are the
+    tokens of all else, each with its line; `{…}` stands for the value of a resource.
     """
-    starts = list(re.finditer(r"^resource (\w+) '[^']*' = (?=\{)", text, re.MULTILINE))
-    found = {start[1]: _Reader(text, start.end()).value() for start in starts}
-    if not len(found) == len(starts) == len(re.findall("^resource", text, re.MULTILINE)):
-        raise ValueError("a resource stands twice, or does not begin as one")
-    return found
+
+    resources: Document
+    types: dict[str, str]
+    rest: list[tuple[str, int]]
+
+
+def read_module(text: str, file: str) -> Module:
+    """Take a file apart that we wrote; `file` is how messages call it.
+
+    Raises InputError, with line and column, for what is not of the form that `value` writes.
+    """
+    data: dict[str, Any] = {}
+    types: dict[str, str] = {}
+    rest: list[tuple[str, int]] = []
+    reader = _Reader(text, file)
+    while match := _WORD.match(text, reader.end):
+        place = match.start("word")
+        line = reader.where(place)[0] + 1
+        reader.end = match.end()
+        # A tier may be called so, and is a key then.
+        if match["word"] != "resource" or text[match.end() : match.end() + 1] == ":":
+            rest.append((match["word"], line))
+            continue
+        found = _RESOURCE.match(text, place)
+        if found is None or reader.where(place)[1] != 0:
+            raise reader.refusal("this resource is not of the form that is written here", place)
+        symbol = found[1]
+        if symbol in data:
+            raise reader.refusal(f"the resource `{symbol}` is defined twice", place, "duplicate-key")
+        rest += [("resource", line), (symbol, line), ("{…}", line)]
+        reader.places[symbol,] = reader.where(place)
+        reader.end = found.end()
+        data[symbol] = reader.value((symbol,))
+        types[symbol] = found[2]
+    return Module(Document(file, data, reader.places), types, rest)
 
 
 def behind_parameter(expression: Any) -> str:
     """Return the text behind the one parameter of `'${parameter}text'`. Raises ValueError for all else."""
     found = re.match(r"'\$\{\w+\}", expression.text) if isinstance(expression, Expression) else None
     if not found:
-        raise ValueError("a name does not begin with its parameter")
+        raise ValueError("the name does not begin with its parameter")
     plain = _unquoted("'" + expression.text[found.end() :])
     if not isinstance(plain, str):
-        raise ValueError("a name holds more than one parameter")  # noqa: TRY004 - it is the file that is wrong
+        raise ValueError("the name contains more than one parameter")  # noqa: TRY004 - the file is wrong
     return plain
 
 
 class _Reader:
-    """Reads one value from a place in a text."""
+    """Reads values from a text. What was read last lies between `start` and `end`."""
 
-    def __init__(self, text: str, place: int) -> None:
-        self.tokens = self._tokens(text, place)
-        self.depth = 0
+    def __init__(self, text: str, file: str) -> None:
+        self.text = text
+        self.file = file
+        self.lines = [0, *(match.end() for match in re.finditer("\n", text))]
+        self.places: dict[DataPath, tuple[int, int]] = {}
+        self.start = self.end = 0
 
-    def _tokens(self, text: str, place: int) -> Iterator[tuple[str, str]]:
-        while match := _TOKEN.match(text, place):
-            place = match.end()
-            yield str(match.lastgroup), match[str(match.lastgroup)]
-        line = text.count("\n", 0, place) + 1
-        raise ValueError(f"line {line} is not of the form that is written here")
+    def _next(self) -> tuple[str, str]:
+        match = _TOKEN.match(self.text, self.end)
+        if match is None:
+            here = len(self.text) - len(self.text[self.end :].lstrip())
+            raise self.refusal("this is not of the form that is written here", here)
+        kind = str(match.lastgroup)
+        self.start, self.end = match.start(kind), match.end()
+        return kind, match[kind]
 
-    def value(self) -> Any:
-        kind, text = next(self.tokens)
-        return self._rest(kind, text)
+    def where(self, place: int) -> tuple[int, int]:
+        """Return line and column of a place, from 0."""
+        line = bisect_right(self.lines, place) - 1
+        return line, place - self.lines[line]
 
-    def _rest(self, kind: str, text: str) -> Any:
+    def refusal(self, message: str, place: int, code: str = "not-literal") -> InputError:
+        line, column = self.where(place)
+        return InputError(Problem(code=code, message=message, mark=Mark(self.file, line + 1, column + 1)))
+
+    def value(self, path: DataPath) -> Any:
+        return self._rest(path, *self._next())
+
+    def _rest(self, path: DataPath, kind: str, text: str) -> Any:
         if kind == "string":
-            return _unquoted(text)
+            return self._meaning(text)
         if kind == "number":
+            if len(text) > 100:
+                raise self.refusal("a number has more than 100 digits", self.start)
             return int(text)
         if kind == "word":
             return {"true": True, "false": False}.get(text, Expression(text))
         if text not in ("{", "["):
-            raise ValueError(f"`{text}` stands where a value belongs")
-        self.depth += 1
-        if self.depth > _MAX_DEPTH:
-            raise ValueError(f"values are nested more than {_MAX_DEPTH} deep")
-        found = dict(self._members()) if text == "{" else list(self._items())
-        self.depth -= 1
+            raise self.refusal(f"expected a value, found `{text}`", self.start)
+        if len(path) > _MAX_DEPTH:
+            raise self.refusal(
+                f"values are nested more than {_MAX_DEPTH} levels deep", self.start, "too-deep"
+            )
+        return self._members(path) if text == "{" else self._items(path)
+
+    def _members(self, path: DataPath) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        while (pair := self._next()) != ("mark", "}"):
+            kind, text = pair
+            place = self.start
+            key = self._meaning(text) if kind == "string" else text
+            if kind not in ("string", "word") or not isinstance(key, str):
+                raise self.refusal(f"expected a property, found `{clean(text)}`", place)
+            if key in found:
+                first = self.places[*path, key][0] + 1
+                message = f"duplicate key `{clean(key)}`, first defined on line {first}"
+                raise self.refusal(message, place, "duplicate-key")
+            self.places[*path, key] = self.where(place)
+            if self._next() != ("mark", ":"):
+                raise self.refusal("expected `:` here", self.start)
+            found[key] = self.value((*path, key))
         return found
 
-    def _members(self) -> Iterator[tuple[str, Any]]:
-        while (pair := next(self.tokens)) != ("mark", "}"):
-            kind, text = pair
-            if kind not in ("string", "word") or next(self.tokens) != ("mark", ":"):
-                raise ValueError(f"`{text}` stands where a property belongs")
-            yield _unquoted(text) if kind == "string" else text, self.value()
+    def _items(self, path: DataPath) -> list[Any]:
+        found: list[Any] = []
+        while (pair := self._next()) != ("mark", "]"):
+            self.places[*path, len(found)] = self.where(self.start)
+            found.append(self._rest((*path, len(found)), *pair))
+        return found
 
-    def _items(self) -> Iterator[Any]:
-        while (pair := next(self.tokens)) != ("mark", "]"):
-            yield self._rest(*pair)
+    def _meaning(self, text: str) -> Any:
+        try:
+            return _unquoted(text)
+        except ValueError as error:
+            raise self.refusal(str(error), self.start) from None
 
 
 def _unquoted(text: str) -> Any:
@@ -159,9 +235,12 @@ def _unquoted(text: str) -> Any:
 
     def meaning(match: re.Match[str]) -> str:
         if match[1]:
-            return chr(int(match[1], 16))
+            number = int(match[1], 16)
+            if number > 0x10FFFF or 0xD800 <= number <= 0xDFFF:
+                raise ValueError(f"`{clean(text)}` contains the unknown character `{match[0]}`")
+            return chr(number)
         if match[2] not in _UNESCAPES:
-            raise ValueError(f"`{text}` holds the unknown escape `{match[0]}`")
+            raise ValueError(f"`{clean(text)}` contains the unknown escape `{match[0]}`")
         return _UNESCAPES[match[2]]
 
     return re.sub(r"\\(?:u\{([0-9a-fA-F]{1,6})\}|(.))", meaning, text[1:-1])

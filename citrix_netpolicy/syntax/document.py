@@ -7,17 +7,19 @@ which is asked for what it must be and answers with that, or with a problem that
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from citrix_netpolicy.errors import DataPath, InputError, Mark, Problem, clean, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable
     from importlib.resources.abc import Traversable
 
 __all__ = ["Document", "Node", "load", "parse", "parse_json"]
 
 MAX_BYTES: Final = 4 * 1024 * 1024
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +96,24 @@ class Node:
             raise self._unexpected("text")
         return self.value
 
+    def parsed(self, parse: Callable[[str], T]) -> T:
+        """Return what `parse` makes of a text; its ValueError tells what is wrong with it."""
+        try:
+            return parse(self.text())
+        except ValueError as error:
+            raise self.refusal(str(error)) from None
+
     def choice(self, words: Iterable[str]) -> str:
         """Return a text that is one of `words`."""
         text, known = self.text(), list(words)
         if text not in known:
             raise self.refusal(f"`{clean(text)}` is not valid here", hint=nearest(text, known))
         return text
+
+    def only(self, value: Any, what: str) -> None:
+        """Refuse any value but this one."""
+        if type(self.value) is not type(value) or self.value != value:
+            raise self.refusal(f"expected {what}")
 
     def integer(self, first: int, last: int) -> int:
         """Return a whole number between `first` and `last`, both inclusive."""

@@ -30,7 +30,7 @@ from citrix_netpolicy import (
 )
 from citrix_netpolicy.found import folder
 from citrix_netpolicy.generate import options_of
-from citrix_netpolicy.identities import Identities
+from citrix_netpolicy.identities import Identities, LastRun
 from citrix_netpolicy.net import Prefix, Protocol, Service
 from citrix_netpolicy.policy import ExistingGroup, GroupReference, PrefixList, rule_order
 from citrix_netpolicy.syntax import document
@@ -112,9 +112,13 @@ class Case:
         module = load_target(target, self.cloud)
         return module.render(self.policy, self.options, identities or Identities())
 
-    def files(self, target: str) -> dict[str, str]:
-        """Return the files that a target makes of it."""
-        return self.render(target).files
+    def files(self, target: str, previous: Mapping[str, str] | None = None) -> dict[str, str]:
+        """Return the files that a target makes of it, after a run that left `previous`."""
+        if previous is None:
+            return self.render(target).files
+        found = folder.read(previous, target, self.cloud)
+        last = LastRun(found.groups, found.priorities)
+        return self.render(target, Identities(last=lambda: last)).files
 
 
 def read(files: Mapping[str, str], target: str, cloud: str) -> tuple[Group, ...]:
@@ -425,8 +429,8 @@ def read_groups(ec2: EC2Client, ids: Mapping[str, Sequence[str]], network: str) 
     """Read back the groups of every tier; `ids` maps tiers to the ids of their groups, the first first."""
     references = {tier_ids[0]: tier for tier, tier_ids in ids.items()}
 
-    def peer(pair: Mapping[str, str]) -> GroupReference | ExistingGroup:
-        group = pair["GroupId"]
+    def peer(pair: document.Node) -> GroupReference | ExistingGroup:
+        group = pair.members()["GroupId"].text()
         return GroupReference(references[group]) if group in references else ExistingGroup(group)
 
     groups = []
@@ -439,6 +443,7 @@ def read_groups(ec2: EC2Client, ids: Mapping[str, Sequence[str]], network: str) 
             }
             for direction, permissions in sides.items():
                 for permission in permissions:
-                    rules += rules_of(permission, direction, peer)
+                    read = document.Document("ec2", permission, {}).root
+                    rules += rules_of(read, direction, peer)
         groups.append(Group(GroupKey(network, tier), tuple(sorted(rules, key=rule_order))))
     return tuple(groups)

@@ -5,25 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from citrix_netpolicy.net import LAST_PORT, Prefix, Protocol, Service
-from citrix_netpolicy.policy import ExistingGroup, GroupReference, PrefixList, Rule
+from citrix_netpolicy.policy import ExistingGroup, GroupReference, Origin, PrefixList, Rule
 from citrix_netpolicy.targets.aws import ec2
 from citrix_netpolicy.targets.describe import describe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from citrix_netpolicy.policy import Direction, Peer
+    from citrix_netpolicy.syntax.document import Node
 
 __all__ = ["attributes_of", "rule_key", "rule_name", "rule_of"]
 
-# How a rule names its peer, as an attribute of the rule map in `rules.tf`.
-_PEERS: Final[dict[str, Callable[[str], Peer]]] = {
-    "cidr_ipv4": Prefix.parse,
-    "cidr_ipv6": Prefix.parse,
-    "prefix_list_id": PrefixList,
-    "security_group_id": ExistingGroup,
-    "tier": GroupReference,
-}
+_PEERS: Final = ("cidr_ipv4", "cidr_ipv6", "prefix_list_id", "security_group_id", "tier")
 
 
 def rule_key(tier: str, rule: Rule) -> str:
@@ -80,12 +74,40 @@ def _peer(peer: Peer) -> tuple[str, str]:
     raise AssertionError("aws.security_groups refuses service tags")
 
 
-def rule_of(direction: Direction, values: dict[str, Any]) -> Rule:
-    """Return the rule that such arguments mean. Raises ValueError or TypeError when they mean none."""
-    values.pop("description")
-    protocol = values.pop("ip_protocol")
+def rule_of(
+    direction: Direction, node: Node, tiers: Mapping[str, str], address: str = ""
+) -> tuple[str, Rule]:
+    """Return the rule that such arguments mean, and the key of the group that holds it.
+
+    `tiers` maps the keys of groups that rules may refer to, to their tiers. Raises InputError for what is not
+    understood.
+    """
+    fields = node.fields(("group", "description", "ip_protocol"), ("from_port", "to_port", *_PEERS))
+    fields["description"].text()
+    kinds = [kind for kind in _PEERS if kind in fields]
+    if len(kinds) != 1:
+        raise node.refusal(f"expected exactly one of {', '.join(f'`{kind}`' for kind in _PEERS)}")
+    protocol = fields["ip_protocol"]
+    for key in ("from_port", "to_port"):
+        if protocol.value == "-1" and key in fields:
+            raise fields[key].refusal("protocol `-1` has no ports")
+        if protocol.value != "-1" and key not in fields:
+            raise node.refusal(f"`{key}` is missing", code="missing-key")
     service = Service(Protocol.ALL, 0, LAST_PORT)
-    if protocol != "-1":
-        service = ec2.service_of(protocol, values.pop("from_port"), values.pop("to_port"))
-    ((kind, peer),) = values.items()
-    return Rule(direction, _PEERS[kind](peer), service)
+    if protocol.value != "-1":
+        service = ec2.service_of(protocol, fields["from_port"], fields["to_port"])
+    peer = _peer_of(kinds[0], fields[kinds[0]], tiers)
+    return fields["group"].text(), Rule(direction, peer, service, origin=Origin(node.mark, address))
+
+
+def _peer_of(kind: str, node: Node, tiers: Mapping[str, str]) -> Peer:
+    match kind:
+        case "cidr_ipv4":
+            return ec2.prefix_of(node, 4)
+        case "cidr_ipv6":
+            return ec2.prefix_of(node, 6)
+        case "prefix_list_id":
+            return PrefixList(node.text())
+        case "security_group_id":
+            return ExistingGroup(node.text())
+    return GroupReference(tiers[node.choice(tiers)])

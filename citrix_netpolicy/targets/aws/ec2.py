@@ -5,24 +5,25 @@ AWS facts are those of the EC2 API reference and the VPC user guide.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from citrix_netpolicy.net import LAST_PORT, Prefix, Protocol, Service, icmp
-from citrix_netpolicy.policy import ExistingGroup, GroupReference, PrefixList, Rule, ServiceTag
+from citrix_netpolicy.policy import ExistingGroup, GroupReference, Origin, PrefixList, Rule, ServiceTag
 from citrix_netpolicy.targets.describe import describe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from mypy_boto3_ec2.type_defs import IpPermissionTypeDef
 
-    from citrix_netpolicy.policy import Direction
+    from citrix_netpolicy.policy import Direction, Peer
+    from citrix_netpolicy.syntax.document import Node
 
 __all__ = [
     "DESCRIPTION_LIMIT",
-    "from_placeholder",
     "permission_of",
     "port_span",
+    "prefix_of",
     "protocol_name",
     "rules_of",
     "service_of",
@@ -72,53 +73,68 @@ def port_span(service: Service) -> tuple[int, int] | None:
     return service.first, service.last
 
 
-def rules_of(permission: Mapping[str, Any], direction: Direction, group_peer: Any) -> Iterator[Rule]:
-    """Yield the rules that an EC2 permission holds.
+def rules_of(
+    permission: Node, direction: Direction, group_peer: Callable[[Node], Peer], address: str = ""
+) -> Iterator[Rule]:
+    """Yield the rules that an EC2 permission holds; each comes from the resource at `address`.
 
-    `group_peer` turns the id of a referenced group, with its account where given, into a peer. Raises
-    ValueError for what is not understood; nothing is skipped.
+    `group_peer` turns a pair of user and group into a peer. Raises InputError for what is not understood;
+    nothing is skipped.
     """
-    service = _service_of(permission)
-    sources = ("IpRanges", "Ipv6Ranges", "PrefixListIds", "UserIdGroupPairs")
-    unknown = permission.keys() - {"IpProtocol", "FromPort", "ToPort", *sources}
-    if unknown:
-        raise ValueError(f"a permission has unknown keys {sorted(unknown)}")
-    for item in permission.get("IpRanges", ()):
-        yield Rule(direction, Prefix.parse(item["CidrIp"]), service)
-    for item in permission.get("Ipv6Ranges", ()):
-        yield Rule(direction, Prefix.parse(item["CidrIpv6"]), service)
-    for item in permission.get("PrefixListIds", ()):
+    fields = permission.fields(("IpProtocol",), ("FromPort", "ToPort", *_PEER_KEYS))
+    service = _service_of(permission, fields)
+    items = {key: fields[key].items() if key in fields else [] for key in _PEER_KEYS}
+    if not any(items.values()):
+        raise permission.refusal("a permission needs a peer", code="missing-key")
+
+    def rule(peer: Peer, item: Node) -> Rule:
+        return Rule(direction, peer, service, origin=Origin(item.mark, address))
+
+    for key, field, version in (("IpRanges", "CidrIp", 4), ("Ipv6Ranges", "CidrIpv6", 6)):
+        for item in items[key]:
+            yield rule(prefix_of(item.fields((field,), ("Description",))[field], version), item)
+    for item in items["PrefixListIds"]:
         # What a rule says does not tell the list's maximum of entries.
-        yield Rule(direction, PrefixList(item["PrefixListId"]), service)
-    for item in permission.get("UserIdGroupPairs", ()):
-        yield Rule(direction, group_peer(item), service)
+        fields = item.fields(("PrefixListId",), ("Description",))
+        yield rule(PrefixList(fields["PrefixListId"].text()), item)
+    for item in items["UserIdGroupPairs"]:
+        yield rule(group_peer(item), item)
 
 
-def from_placeholder(pair: Mapping[str, Any]) -> GroupReference | ExistingGroup:
-    """Return the peer that a pair of user and group names, where ids of our own groups are placeholders."""
-    group: str = pair["GroupId"]
-    if group.startswith("tier:"):
-        return GroupReference(group.removeprefix("tier:"))
-    return ExistingGroup(f"{pair['UserId']}/{group}" if "UserId" in pair else group)
+_PEER_KEYS: Final = ("IpRanges", "Ipv6Ranges", "PrefixListIds", "UserIdGroupPairs")
 
 
-def _service_of(permission: Mapping[str, Any]) -> Service:
-    name = permission["IpProtocol"]
-    if name == "-1":
+def prefix_of(node: Node, version: int) -> Prefix:
+    """Return the prefix of this address family that a value means."""
+    prefix = node.parsed(Prefix.parse)
+    if prefix.version != version:
+        raise node.refusal(f"`{prefix}` is not an IPv{version} prefix")
+    return prefix
+
+
+def _service_of(permission: Node, fields: Mapping[str, Node]) -> Service:
+    protocol = fields["IpProtocol"]
+    if protocol.value == "-1":
+        for key in ("FromPort", "ToPort"):
+            if key in fields:
+                fields[key].only(-1, "no ports with protocol `-1`")
         return Service(Protocol.ALL, 0, LAST_PORT)
-    return service_of(name, permission["FromPort"], permission["ToPort"])
+    for key in ("FromPort", "ToPort"):
+        if key not in fields:
+            raise permission.refusal(f"`{key}` is missing", code="missing-key")
+    return service_of(protocol, fields["FromPort"], fields["ToPort"])
 
 
-def service_of(name: str, first: int, last: int) -> Service:
-    """Return the service that EC2 calls `name` with these ports, or ICMP type and code.
+def service_of(protocol: Node, first: Node, last: Node) -> Service:
+    """Return the service that EC2 means by a protocol and ports, or ICMP type and code.
 
-    Raises ValueError for a protocol or numbers that are not understood.
+    Raises InputError for a protocol or numbers that are not understood.
     """
-    if name not in ("tcp", "udp", "icmp", "icmpv6"):
-        raise ValueError(f"protocol `{name}` is not understood")
-    protocol = Protocol(name)
-    if protocol in (Protocol.ICMP, Protocol.ICMPV6):
-        return icmp(protocol, None if first == -1 else first, None if last == -1 else last)
-    if not 0 <= first <= last <= LAST_PORT:
-        raise ValueError(f"ports {first}-{last} are no range")
-    return Service(protocol, first, last)
+    name = Protocol(protocol.choice(("tcp", "udp", "icmp", "icmpv6")))
+    if name in (Protocol.ICMP, Protocol.ICMPV6):
+        type_, code = first.integer(-1, 255), last.integer(-1, 255)
+        if type_ == -1 and code != -1:
+            raise last.refusal("an ICMP code needs a type")
+        return icmp(name, None if type_ == -1 else type_, None if code == -1 else code)
+    low = first.integer(0, LAST_PORT)
+    return Service(name, low, last.integer(low, LAST_PORT))

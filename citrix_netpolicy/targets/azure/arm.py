@@ -2,20 +2,40 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from citrix_netpolicy.net import LAST_PORT, Prefix, Protocol, Service
-from citrix_netpolicy.policy import Direction, GroupReference, Rule, ServiceTag
+from citrix_netpolicy.errors import InputError, Problem, clean
+from citrix_netpolicy.net import Prefix, Protocol, Service
+from citrix_netpolicy.policy import Direction, GroupReference, Origin, Rule, ServiceTag
+from citrix_netpolicy.targets.azure.cover import EVERY_PORT, span_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     from azure.mgmt.network import models
 
+    from citrix_netpolicy.errors import Mark
     from citrix_netpolicy.policy import Peer
+    from citrix_netpolicy.syntax.document import Node
+    from citrix_netpolicy.targets.azure.cover import Span
     from citrix_netpolicy.targets.azure.groups import NetworkSecurityGroup, SecurityRule
 
-__all__ = ["asg_of", "model_of", "properties_of", "resource_of", "row_of", "rules_of", "tier_of"]
+__all__ = [
+    "EVERYWHERE",
+    "PROTOCOLS",
+    "ArmRule",
+    "asg_of",
+    "model_of",
+    "properties_of",
+    "read_rule",
+    "resource_of",
+    "row_of",
+    "rules_of",
+    "tier_of",
+    "unsaid",
+]
 
 _WAYS: Final = {Direction.INGRESS: "Inbound", Direction.EGRESS: "Outbound"}
 _ASG: Final = "tier:"
@@ -108,44 +128,143 @@ def model_of(
     return models.NetworkSecurityGroup(location=location, properties=properties)
 
 
-def rules_of(name: str, security_rules: Iterable[Mapping[str, Any]]) -> Iterator[Rule]:
-    """Yield what the rules of a group in REST JSON allow, as single rules.
+@dataclass(frozen=True, slots=True)
+class ArmRule:
+    """A security rule as it was read. `spans` are ports; peers are `None` for any address.
 
-    Each direction must end with a deny; outbound may be left alone. Raises ValueError otherwise.
+    `theirs` is the side of the peer, `ours` that of the machines that carry the group.
     """
-    closed: set[Direction] = set()
-    for rule in sorted(security_rules, key=lambda rule: int(rule["properties"]["priority"])):
-        properties = rule["properties"]
-        direction = {word: way for way, word in _WAYS.items()}[properties["direction"]]
-        if properties["access"] == "Deny":
-            closed.add(direction)
-        elif direction in closed:
-            raise ValueError(f"`{rule['name']}` allows something behind the final deny")
-        else:
-            for service in _services_of(properties):
-                yield from (Rule(direction, peer, service) for peer in _peers_of(properties, direction))
-    if Direction.INGRESS not in closed:
-        raise ValueError(f"group `{name}` does not deny what it does not allow")
-    if Direction.EGRESS not in closed:
-        everything = Service(Protocol.ALL, 0, LAST_PORT)
-        yield from (Rule(Direction.EGRESS, Prefix(version, 0, 0), everything) for version in (4, 6))
+
+    name: str
+    priority: int
+    direction: Direction
+    allows: bool
+    protocol: str
+    spans: tuple[Span, ...]
+    theirs: tuple[Peer, ...] | None
+    ours: tuple[Peer, ...] | None
+    source_spans: tuple[Span, ...]
+    mark: Mark
 
 
-def _services_of(properties: Mapping[str, Any]) -> Iterator[Service]:
-    names = {"Tcp": Protocol.TCP, "Udp": Protocol.UDP, "Icmp": Protocol.ICMP, "*": Protocol.ALL}
-    protocol = names[properties["protocol"]]
-    for text in properties.get("destinationPortRanges", [properties.get("destinationPortRange")]):
-        low, _, high = text.partition("-")
-        first, last = (0, LAST_PORT) if text == "*" else (int(low), int(high or low))
-        if not 0 <= first <= last <= LAST_PORT:
-            raise ValueError(f"`{text}` is no port and no range")
-        yield Service(protocol, first, last)
+_RANGES: Final = ("sourcePortRange", "destinationPortRange")
+_SIDES: Final = ("source", "destination")
 
 
-def _peers_of(properties: Mapping[str, Any], direction: Direction) -> Iterator[Peer]:
-    side = "source" if direction is Direction.INGRESS else "destination"
-    for asg in properties.get(f"{side}ApplicationSecurityGroups", ()):
-        yield GroupReference(tier_of(asg["id"]))
-    one = properties.get(f"{side}AddressPrefix")
-    for text in properties.get(f"{side}AddressPrefixes", [one] if one else []):
-        yield Prefix.parse(text) if text[:1].isdigit() or ":" in text or not text else ServiceTag(text)
+def read_rule(node: Node, tier_of: Callable[[Node], str]) -> ArmRule:
+    """Return the rule that REST JSON says; `tier_of` tells whose application security group an id is.
+
+    Raises InputError for an unknown or missing key, or a value that Azure does not take.
+    """
+    fields = node.fields(("name", "properties"), ("id", "etag", "type"))
+    many = tuple(f"{name}s" for name in _RANGES)
+    addresses = [f"{side}{field}" for side in _SIDES for field in ("AddressPrefix", "AddressPrefixes")]
+    groups = [f"{side}ApplicationSecurityGroups" for side in _SIDES]
+    properties = fields["properties"].fields(
+        ("access", "direction", "priority", "protocol"),
+        ("description", "provisioningState", *_RANGES, *many, *addresses, *groups),
+    )
+    if "description" in properties:
+        properties["description"].text()
+    words = {word: way for way, word in _WAYS.items()}
+    direction = words[properties["direction"].choice(words)]
+    sides = {side: _peers(fields["properties"], properties, side, tier_of) for side in _SIDES}
+    theirs, ours = _SIDES if direction is Direction.INGRESS else reversed(_SIDES)
+    return ArmRule(
+        fields["name"].text(),
+        properties["priority"].integer(100, 4096),
+        direction,
+        properties["access"].choice(("Allow", "Deny")) == "Allow",
+        properties["protocol"].choice(("*", "Tcp", "Udp", "Icmp", "Esp", "Ah")),
+        _spans(fields["properties"], properties, "destinationPortRange"),
+        sides[theirs],
+        sides[ours],
+        _spans(fields["properties"], properties, "sourcePortRange"),
+        node.mark,
+    )
+
+
+def _one_or_list(fields: Mapping[str, Node], one: str, many: str) -> list[Node]:
+    """Return the values of a field with a singular and a plural form, of which one must be there."""
+    given = [name for name in (one, many) if name in fields]
+    if len(given) > 1:
+        raise fields[many].refusal(f"`{one}` and `{many}` exclude each other")
+    if not given:
+        return []
+    items = [fields[one]] if given == [one] else fields[many].items()
+    if not items:
+        raise fields[many].refusal("expected at least one value")
+    return items
+
+
+def _spans(node: Node, fields: Mapping[str, Node], name: str) -> tuple[Span, ...]:
+    items = _one_or_list(fields, name, f"{name}s")
+    if not items:
+        raise node.refusal(f"`{name}` is missing", code="missing-key")
+    spans = tuple(item.parsed(span_of) for item in items)
+    if EVERY_PORT in spans and len(spans) > 1:
+        raise items[0].refusal("`*` stands alone")
+    return spans
+
+
+def _peers(
+    node: Node, fields: Mapping[str, Node], side: str, tier_of: Callable[[Node], str]
+) -> tuple[Peer, ...] | None:
+    """Return the peers of one side, or None for any address."""
+    items = _one_or_list(fields, f"{side}AddressPrefix", f"{side}AddressPrefixes")
+    key = f"{side}ApplicationSecurityGroups"
+    groups = fields[key].items() if key in fields else []
+    if bool(items) == bool(groups):
+        raise node.refusal(f"expected either `{side}AddressPrefix` or `{key}`", code="missing-key")
+    if groups:
+        return tuple(GroupReference(tier_of(group.fields(("id",))["id"])) for group in groups)
+    if len(items) == 1 and items[0].value == "*":
+        return None
+    peers = tuple(item.parsed(_address) for item in items)
+    if len(peers) > 1 and not all(isinstance(peer, Prefix) for peer in peers):
+        raise items[0].refusal("a service tag stands alone")
+    return peers
+
+
+def _address(text: str) -> Peer:
+    """Return the prefix or the service tag that a text means."""
+    if re.fullmatch(r"[A-Z][A-Za-z0-9]*(\.[A-Za-z0-9]+)*", text, re.ASCII):
+        return ServiceTag(text)
+    return Prefix.parse(text)
+
+
+def rules_of(rule: ArmRule, address: str) -> tuple[Rule, ...]:
+    """Return an allow rule as rules of a policy, one for each peer and range; it comes from `address`.
+
+    Raises InputError for what such rules do not say: see `unsaid`.
+    """
+    problem = unsaid(rule)
+    if problem:
+        raise InputError(problem)
+    protocol = PROTOCOLS[rule.protocol]
+    return tuple(
+        Rule(rule.direction, peer, Service(protocol, *span), origin=Origin(rule.mark, address))
+        for peer in (EVERYWHERE if rule.theirs is None else rule.theirs)
+        for span in rule.spans
+    )
+
+
+PROTOCOLS: Final = {"Tcp": Protocol.TCP, "Udp": Protocol.UDP, "Icmp": Protocol.ICMP, "*": Protocol.ALL}
+EVERYWHERE: Final = (Prefix(4, 0, 0), Prefix(6, 0, 0))
+
+
+def unsaid(rule: ArmRule) -> Problem | None:
+    """Return why a rule cannot be said in the words of a policy, or nothing."""
+    if rule.ours is not None:
+        message = "this rule is about a part of the machines that carry its group"
+    elif rule.source_spans != (EVERY_PORT,):
+        message = "this rule is about some source ports"
+    elif rule.protocol not in PROTOCOLS:
+        message = f"this rule is about protocol `{rule.protocol}`, which a policy does not have"
+    elif rule.protocol in ("*", "Icmp") and rule.spans != (EVERY_PORT,):
+        message = (
+            f"this rule has ports, and protocol `{rule.protocol}`; which of them match is not documented"
+        )
+    else:
+        return None
+    return Problem(code="not-expressible", message=f"rule `{clean(rule.name)}`: {message}", mark=rule.mark)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from citrix_netpolicy.targets import Options
     from citrix_netpolicy.targets.azure.groups import NetworkSecurityGroup
 
-__all__ = ["FILES", "render"]
+__all__ = ["FILES", "context_of", "render", "symbol_of"]
 
 FILES: Final = ("README.md", "main.bicep", "main.bicepparam")
 
@@ -34,25 +34,40 @@ def render(policy: Policy, options: Options, identities: Identities) -> Output:
     groups = found.groups
     blocks = (rule.block for group in groups for rule in group.rules)
     tiers = sorted({str(peer) for block in blocks if block.kind == "asg" for peer in block.peers})
-    asg_ids = {tier: f"{_symbol('asg', tier)}.id" for tier in tiers}
-    context = {
-        "name": options.deployment,
-        "network": options.network,
-        "api_version": options.bicep_api_version,
-        "prefix": f"nsg-{options.deployment}-",
-        "asg_prefix": f"asg-{options.deployment}-",
-        "asgs": [{"symbol": _symbol("asg", tier), "body": _asg(tier)} for tier in tiers],
-        "asg_ids": {tier: Expression(id_) for tier, id_ in asg_ids.items()},
-        "groups": [{"symbol": _symbol("nsg", group.key), "body": _body(group, asg_ids)} for group in groups],
-        "ids": {group.key: Expression(f"{_symbol('nsg', group.key)}.id") for group in groups},
-        "names": {group.key: Expression(f"{_symbol('nsg', group.key)}.name") for group in groups},
-        "table": [arm.row_of(group, rule) for group in groups for rule in group.rules],
-    }
+    symbols = {group.key: symbol_of("nsg", group.key) for group in groups}
+    asgs = {tier: symbol_of("asg", tier) for tier in tiers}
+    context = context_of(options.deployment, options.network, options.bicep_api_version, symbols, asgs)
+    asg_ids = {tier: f"{symbol}.id" for tier, symbol in asgs.items()}
+    bodies = {symbols[group.key]: _rules(group, asg_ids) for group in groups}
+    for group in context["groups"]:
+        group["body"]["properties"]["securityRules"] = bodies[group["symbol"]]
+    context["table"] = [arm.row_of(group, rule) for group in groups for rule in group.rules]
     files = {name: render_template(f"bicep/{name}.j2", **context) for name in FILES}
     return Output(files, found.counts, found.lower_bound, found.findings, found.identities)
 
 
-def _symbol(kind: str, tier: str) -> str:
+def context_of(
+    deployment: str, network: str, api_version: str, nsgs: Mapping[str, str], asgs: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return what the templates are given, without rules; `nsgs` and `asgs` map tiers to symbols."""
+    return {
+        "name": deployment,
+        "network": network,
+        "api_version": api_version,
+        "prefix": f"nsg-{deployment}-",
+        "asg_prefix": f"asg-{deployment}-",
+        "asgs": [{"symbol": symbol, "body": _asg(tier)} for tier, symbol in asgs.items()],
+        "asg_ids": {tier: Expression(f"{symbol}.id") for tier, symbol in asgs.items()},
+        "groups": [
+            {"symbol": symbol, "body": {**_head("namePrefix", tier), "properties": {"securityRules": []}}}
+            for tier, symbol in nsgs.items()
+        ],
+        "ids": {tier: Expression(f"{symbol}.id") for tier, symbol in nsgs.items()},
+        "names": {tier: Expression(f"{symbol}.name") for tier, symbol in nsgs.items()},
+    }
+
+
+def symbol_of(kind: str, tier: str) -> str:
     """Return the symbolic name of a tier's resource; a digest stands for what an identifier cannot hold."""
     plain = re.sub(r"[^A-Za-z0-9]", "_", tier)
     # `a-b` and `a.b` are two tiers.
@@ -69,7 +84,7 @@ def _asg(tier: str) -> dict[str, Any]:
     return {**_head("applicationSecurityGroupNamePrefix", tier), "properties": {}}
 
 
-def _body(group: NetworkSecurityGroup, asg_ids: Mapping[str, str]) -> dict[str, Any]:
+def _rules(group: NetworkSecurityGroup, asg_ids: Mapping[str, str]) -> list[dict[str, Any]]:
     rules = []
     for rule in group.rules:
         properties = arm.properties_of(rule, asg_ids)
@@ -77,4 +92,4 @@ def _body(group: NetworkSecurityGroup, asg_ids: Mapping[str, str]) -> dict[str, 
             if name.endswith("ApplicationSecurityGroups"):
                 properties[name] = [{"id": Expression(asg["id"])} for asg in value]
         rules.append({"name": rule.name, "properties": properties})
-    return {**_head("namePrefix", group.key), "properties": {"securityRules": rules}}
+    return rules

@@ -1,0 +1,228 @@
+"""Several networks: what is said of one is said of that one, and counts agree wherever they are told."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from citrix_netpolicy import Deployment, Direction, cli, compile_deployment, render, traffic_of
+from citrix_netpolicy.found import folder
+from citrix_netpolicy.minimize import lower_bound
+from citrix_netpolicy.reports.summary import summary_lines
+from citrix_netpolicy.syntax import document
+from citrix_netpolicy.targets import TARGETS
+
+if TYPE_CHECKING:
+    from citrix_netpolicy import Compilation
+
+EXAMPLES = sorted((Path(__file__).parent.parent / "examples").rglob("deployment.yaml"))
+SEVERAL = [path for path in EXAMPLES if len(Deployment.load(path).networks) > 1]
+
+
+def _site(cloud: str) -> dict[str, Any]:
+    """Two networks whose tiers speak with each other, so that a whole is more than one of its parts."""
+    data: dict[str, Any] = {
+        "name": "site",
+        "networks": {"east": {"cloud": cloud}, "west": {"cloud": cloud}, "north": {"cloud": cloud}},
+        "tiers": {
+            "ddc": {"network": "east", "subnets": ["10.0.1.0/28"]},
+            "sql": {"network": "east", "subnets": ["10.0.2.0/28", "10.0.3.0/28"]},
+            "vda": {"network": "west", "subnets": ["10.1.0.0/24"]},
+            "storefront": {"network": "north", "subnets": ["10.2.0.0/28"]},
+        },
+        "external": {"admin-workstation": ["192.0.2.0/25", "192.0.2.128/25"]},
+    }
+    return data
+
+
+def _compilation(cloud: str) -> Compilation:
+    return compile_deployment(Deployment(**_site(cloud)))
+
+
+@pytest.fixture(
+    params=["aws", "azure", *SEVERAL], ids=lambda one: one if type(one) is str else one.parent.name
+)
+def compilation(request: pytest.FixtureRequest) -> Compilation:
+    if isinstance(request.param, str):
+        return _compilation(request.param)
+    return compile_deployment(Deployment.load(request.param))
+
+
+def test_there_are_examples_of_several_networks() -> None:
+    assert SEVERAL
+
+
+def test_every_figure_of_a_part_is_that_of_the_part(compilation: Compilation) -> None:
+    deployment, policy = compilation.deployment, compilation.policy
+    parts = {name: policy.in_network(name) for name in deployment.networks}
+    for name, part in parts.items():
+        tiers = sorted(tier for tier in deployment.tiers if deployment.network_of(tier) == name)
+        assert tiers
+        assert [group.tier for group in part.groups] == tiers
+        assert {group.network for group in part.groups} == {name}
+        assert part.rule_count == sum(len(policy.group(tier).rules) for tier in tiers)
+        assert 0 < part.rule_count < policy.rule_count
+        assert [part.group(tier) for tier in tiers] == [policy.group(tier) for tier in tiers]
+        with pytest.raises(KeyError):
+            part.group(next(tier for tier in deployment.tiers if tier not in tiers))
+        assert part.in_network(name) == part
+    assert sum(part.rule_count for part in parts.values()) == policy.rule_count
+    assert sum(lower_bound(part.groups) for part in parts.values()) == compilation.lower_bound
+    assert policy.in_network("elsewhere").rule_count == 0
+
+
+CASES = [(target, cloud) for target, clouds in TARGETS.items() for cloud in clouds]
+
+
+@pytest.mark.parametrize(("target", "cloud"), CASES)
+def test_the_counts_of_a_network_are_those_of_its_files(target: str, cloud: str) -> None:
+    compilation = _compilation(cloud)
+    module = render(compilation, target)
+    assert module.outputs.keys() == compilation.deployment.networks.keys()
+    for name, output in module.outputs.items():
+        alone = render(compilation, target, name)
+        assert alone.outputs == {name: output}
+        found = folder.read(dict(alone.files), target, cloud).policy
+        assert output.counts.keys() == {group.tier for group in found.groups}
+        assert output.rules == sum(output.counts.values())
+        assert output.lower_bound <= output.rules
+        assert traffic_of(found.groups) == traffic_of(compilation.policy.in_network(name).groups)
+        if cloud == "aws":
+            assert output.counts == {group.tier: len(group.rules) for group in found.groups}
+    assert sum(output.rules for output in module.outputs.values()) > 0
+
+
+def _numbers(lines: list[str]) -> tuple[int, dict[str, int], dict[str, dict[str, int]]]:
+    """Return how many groups and rules the summary tells in all, of each network, and of each tier."""
+    head = re.fullmatch(
+        r"site: (\d+) groups?, (\d+) rules? \((?:the fewest possible|lower bound (\d+))\); "
+        r"(\d+) when every flow is written out",
+        lines[0],
+    )
+    assert head
+    assert int(head[2]) <= int(head[4])
+    assert head[3] is None or int(head[3]) < int(head[2])
+    networks: dict[str, dict[str, int]] = {}
+    for line in lines[1:]:
+        if line.startswith("  network "):
+            name, _, counts = line.removeprefix("  network ").partition(": ")
+            networks[name] = {
+                tier: int(number) for tier, number in (one.split(" ") for one in counts.split(", "))
+            }
+    totals = {name: sum(counts.values()) for name, counts in networks.items()}
+    assert int(head[1]) == sum(map(len, networks.values()))
+    return int(head[2]), totals, networks
+
+
+@pytest.mark.parametrize(("target", "cloud"), CASES)
+def test_the_summary_of_several_networks_adds_up(
+    target: str, cloud: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    compilation = _compilation(cloud)
+    module = render(compilation, target)
+    total, totals, networks = _numbers(list(summary_lines(compilation, module)))
+    assert networks == {name: output.counts for name, output in module.outputs.items()}
+    assert total == sum(totals.values())
+    assert totals == {name: output.rules for name, output in module.outputs.items()}
+
+
+@pytest.mark.parametrize(("target", "cloud"), CASES)
+def test_the_summary_of_one_network_of_several_tells_of_that_one(target: str, cloud: str) -> None:
+    compilation = _compilation(cloud)
+    for name in compilation.deployment.networks:
+        module = render(compilation, target, name)
+        total, totals, networks = _numbers(list(summary_lines(compilation, module)))
+        assert networks == {name: module.outputs[name].counts}
+        assert total == totals[name] == module.outputs[name].rules
+
+
+def test_one_is_told_in_the_singular() -> None:
+    flow = {"source": "user-device", "destination": "web", "reason": "Web"}
+    data = {
+        "name": "site",
+        "cloud": "aws",
+        "tiers": {"web": {"roles": ["netscaler-lom"], "subnets": ["10.0.0.0/28"]}},
+        "external": {"user-device": ["192.0.2.0/24"]},
+        "flows": {"web": {**flow, "services": {"protocol": "tcp", "ports": 443}}},
+    }
+    compilation = compile_deployment(Deployment(**data))
+    (head, *_) = summary_lines(compilation, render(compilation, "aws"))
+    assert head == "site: 1 group, 1 rule (the fewest possible); 1 when every flow is written out"
+
+
+def test_the_command_says_one_count_for_each_network(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "site.yaml"
+    file.write_text(json.dumps(_site("azure")))
+    command = ["compile", str(file), "--target", "azure", "--out"]
+    assert cli.main([*command, str(tmp_path / "all")]) == 0
+    _, totals, _ = _numbers(capsys.readouterr().err.splitlines())
+    for name, number in totals.items():
+        assert cli.main([*command, str(tmp_path / name), "--network", name]) == 0
+        assert _numbers(capsys.readouterr().err.splitlines())[0] == number
+
+
+PING = {"protocol": "icmp", "type": 8, "code": 0}
+PING6 = {"protocol": "icmpv6", "type": 128, "code": 0}
+
+
+@pytest.mark.parametrize("target", [target for target, clouds in TARGETS.items() if "azure" in clouds])
+def test_every_tier_of_every_network_tells_what_azure_cannot_express(target: str) -> None:
+    tiers = {
+        f"{tier}-{network}": {
+            "roles": [tier],
+            "network": network,
+            "subnets": [f"10.{m}.{n}.0/24", f"2001:db8:{m}:{n}::/64"],
+        }
+        for m, network in enumerate(("east", "west"))
+        for n, tier in enumerate(("vda", "ddc"))
+    }
+    flow = {"source": "watch", "destination": ["vda", "ddc"], "services": [PING, PING6], "reason": "Ping"}
+    losses = [("icmp-widened", tier) for tier in tiers] + [("icmpv6-blocked", tier) for tier in tiers]
+    settings: dict[str, Any] = {
+        "name": "site",
+        "networks": {"east": {"cloud": "azure"}, "west": {"cloud": "azure"}},
+        "tiers": tiers,
+        "external": {"watch": {"roles": ["admin-workstation"], "addresses": ["192.0.2.1", "2001:db8:f::1"]}},
+        "flows": {"ping": flow},
+        "accept": [
+            {"finding": code, "subject": [tier for kind, tier in losses if kind == code], "reason": "known"}
+            for code in ("icmp-widened", "icmpv6-blocked")
+        ],
+    }
+    compilation = compile_deployment(Deployment(**settings))
+    module = render(compilation, target)
+    for network, output in module.outputs.items():
+        told = sorted((finding.code, finding.subject) for finding in output.findings)
+        assert told == sorted(loss for loss in losses if loss[1].endswith(network))
+    assert sorted((f.code, f.subject) for f in module.findings) == sorted(losses)
+    lines = [line for line in summary_lines(compilation, module) if line.startswith("note: ")]
+    assert len(lines) == len(losses)
+    assert len(set(lines)) == len(losses)
+    for code, tier in losses:
+        assert [line for line in lines if f"`{tier}`" in line and line.endswith(f"[{code}]")], (code, tier)
+
+
+def test_both_directions_of_a_part_are_the_part() -> None:
+    part = _compilation("aws").policy.in_network("west")
+    (group,) = part.groups
+    assert part.rule_count == sum(len(group.side(way)) for way in Direction)
+    assert all(group.side(way) for way in Direction)
+
+
+def test_the_order_of_networks_changes_no_file() -> None:
+    data = _site("azure")
+    turned = {**data, "networks": dict(reversed(data["networks"].items()))}
+    one, two = (
+        render(
+            compile_deployment(Deployment.from_document(document.parse(json.dumps(each).encode(), "a"))),
+            "bicep",
+        )
+        for each in (data, turned)
+    )
+    assert one.files == two.files

@@ -1,0 +1,155 @@
+"""The readers of JSON and HCL against independent ones, and what they refuse, with its place."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.strategies import examples
+
+from citrix_netpolicy import InputError
+from citrix_netpolicy.syntax import hcl
+from citrix_netpolicy.syntax.document import parse_json
+
+EXAMPLES = sorted((Path(__file__).parent.parent / "examples").rglob("module/**/*"))
+TEXTS = st.text(alphabet=st.sampled_from('ab${}%"\\\n\t#/*é\U0001f600 '), max_size=8)
+KEYS = st.sampled_from(["a", "b-c", "d e", "1", "null", "__x", "é", "a/b", ""])
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(10**6), 10**6) | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+# JSON
+
+
+@examples(200)
+@given(VALUES, st.sampled_from([None, 1]))
+def test_json_is_read_as_python_reads_it(value: Any, indent: int | None) -> None:
+    text = json.dumps(value, indent=indent)
+    assert parse_json(text, "x.json").data == json.loads(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["1.5", "-0", "1e3", "-1.25E-2", '"\\ud83d\\ude00"', " [ ] ", '{"a":{"a":[]}}']
+)
+def test_forms_of_json(text: str) -> None:
+    assert parse_json(text, "x.json").data == json.loads(text)
+
+
+def test_every_value_has_its_place() -> None:
+    document = parse_json('{\n  "a": [1,\n    {"b": 2}],\n  "c": 3\n}', "x.json")
+    assert str(document.mark(("a",))) == "x.json:2:3"
+    assert str(document.mark(("a", 1))) == "x.json:3:5"
+    assert str(document.mark(("a", 1, "b"))) == "x.json:3:6"
+    assert str(document.mark(("c",))) == "x.json:4:3"
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "code"),
+    [
+        ("", "1:1", "not-json"),
+        ("{", "1:2", "not-json"),
+        ('{"a" 1}', "1:6", "not-json"),
+        ('{"a": 1,}', "1:9", "not-json"),
+        ("[1,]", "1:4", "not-json"),
+        ("[1 2]", "1:4", "not-json"),
+        ("{a: 1}", "1:2", "not-json"),
+        ("1 2", "1:3", "not-json"),
+        ("01", "1:2", "not-json"),
+        ("NaN", "1:1", "not-json"),
+        ('"a\nb"', "1:1", "not-json"),
+        ('"\\ud83d"', "1:1", "not-json"),
+        ('{"a": 1,\n "a": 2}', "2:2", "duplicate-key"),
+        ("[" * 50, "1:42", "too-deep"),
+        ('{\n<<<<<<< HEAD\n"a": 1\n}', "2:1", "merge-conflict"),
+    ],
+)
+def test_json_is_refused_with_its_place(text: str, place: str, code: str) -> None:
+    with pytest.raises(InputError) as caught:
+        parse_json(text, "x.json")
+    (problem,) = caught.value.problems
+    assert (str(problem.mark), problem.code) == (f"x.json:{place}", code)
+
+
+@examples(150)
+@given(VALUES, st.integers(0, 40), st.sampled_from('{}[],:"\\ 0a'))
+def test_spoiled_json_is_read_as_python_reads_it_or_refused(value: Any, place: int, char: str) -> None:
+    text = json.dumps(value)
+    spoiled = text[:place] + char + text[place + 1 :]
+    try:
+        found = parse_json(spoiled, "x.json").data
+    except InputError:
+        return
+    assert found == json.loads(spoiled)
+
+
+# HCL
+
+
+def _written(value: Any, indent: int) -> str:
+    if isinstance(value, dict):
+        lines = (f"{hcl.literal(key)} = {_written(item, indent + 2)}\n" for key, item in value.items())
+        return "{\n" + "".join(" " * indent + line for line in lines) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(_written(item, indent) for item in value) + "]"
+    return hcl.literal(value)
+
+
+@examples(200)
+@given(st.dictionaries(st.sampled_from(["a", "b", "c_d"]), VALUES, max_size=3))
+def test_literals_of_hcl_are_read_back(value: dict[str, Any]) -> None:
+    body = "".join(f"  {key} = {_written(item, 2)}\n" for key, item in value.items())
+    found = hcl.read_literals(f"# head\n\nlocals {{\n{body}}}\n", "x.tf")
+    assert json.dumps(found.data) == json.dumps({"locals": value})
+
+
+@pytest.mark.parametrize("path", [path for path in EXAMPLES if path.name == "rules.tf"], ids=str)
+def test_two_parsers_read_the_rules_of_every_example(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert hcl.plain(hcl.parse(text, "rules.tf")["locals"]) == [
+        hcl.read_literals(text, "rules.tf").data["locals"]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("", "1:1"),
+        ("x = 1\n", "1:1"),
+        ("locals {\n", "2:1"),
+        ("locals {\n  a = b\n}\n", "2:7"),
+        ("locals {\n  a = 1 + 1\n}\n", "2:9"),
+        ('locals {\n  a = "${b}"\n}\n', "2:7"),
+        ('locals {\n  a = "%{if b}"\n}\n', "2:7"),
+        ("locals {\n  a = <<EOT\nx\nEOT\n}\n", "2:7"),
+        ("locals {\n  a = 1\n  a = 2\n}\n", "3:3"),
+        ("locals {\n  a = 1 b = 2\n}\n", "2:9"),
+        ("locals {\n  a {\n  }\n}\n", "2:5"),
+        ("locals {\n  a = [1 2]\n}\n", "2:10"),
+        ("locals {\n  a = 1.5\n}\n", "2:7"),
+        ('locals {\n  a = "\\q"\n}\n', "2:7"),
+        ('locals {\n  a = "\\ud800"\n}\n', "2:7"),
+        ("locals {\n}\nlocals {\n}\n", "3:1"),
+        ("locals {\n  /* a = 1\n}\n", "2:3"),
+        ("/*\n*/ x", "2:4"),
+    ],
+)
+def test_what_is_no_literal_is_refused_with_its_place(text: str, place: str) -> None:
+    with pytest.raises(InputError) as caught:
+        hcl.read_literals(text, "x.tf")
+    (problem,) = caught.value.problems
+    assert str(problem.mark) == f"x.tf:{place}"
+
+
+def test_comments_and_commas_of_hcl() -> None:
+    text = 'locals { # one\n  a = [1, // two\n    2,\n  ] /* three\n  four */\n  "b c" = "#"\n}\n'
+    document = hcl.read_literals(text, "x.tf")
+    assert document.data == {"locals": {"a": [1, 2], "b c": "#"}}
+    assert str(document.mark(("locals", "a", 1))) == "x.tf:3:5"
+    assert str(document.mark(("locals", "b c"))) == "x.tf:6:3"
