@@ -238,7 +238,8 @@ class Acceptance(Part):
 
     def is_expired(self, today: date) -> bool:
         """Tell whether its last day has passed."""
-        return self.until is not None and today > date.fromisoformat(self.until)
+        # Days in this form sort as text; a `datetime` is a date too, and does not compare with one.
+        return self.until is not None and today.isoformat()[:10] > self.until
 
 
 class Quotas(Part):
