@@ -143,7 +143,7 @@ def _idle_features(compiled: _Compiled) -> Iterator[Finding]:
     for name in sorted(deployment.features):
         others = {other: state for other, state in deployment.features.items() if other != name}
         flipped = {**others, name: not deployment.features[name]}
-        without = feature_states(deployment._with(features=others), compiled.catalog)
+        without = feature_states(deployment.model_copy(update={"features": others}), compiled.catalog)
         if deployment.features[name] is without[name]:
             continue
         if compiled.is_unmoved_by(features=flipped):
@@ -226,7 +226,10 @@ def _idle_flows(compiled: _Compiled) -> Iterator[Finding]:
 
 
 def _expired_acceptances(compiled: _Compiled) -> Iterator[Finding]:
-    """Find acceptances whose last day has passed; they still hold, since a date must not break a run."""
+    """Find acceptances whose last day has passed.
+
+    They still hold: a date must not break a run.
+    """
     for index, acceptance in enumerate(compiled.deployment.accept):
         if compiled.today is not None and acceptance.is_expired(compiled.today):
             owner = f" (owner: {acceptance.owner})" if acceptance.owner else ""

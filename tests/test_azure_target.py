@@ -628,13 +628,13 @@ def _subnets(tier: Any) -> list[str]:
     return list(tier if isinstance(tier, list) else tier["subnets"])
 
 
-def test_through_a_hundred_edits_rules_that_stay_keep_their_priority() -> None:
+def test_through_many_edits_rules_that_stay_keep_their_priority() -> None:
     chance = random.Random(20)
     data = in_azure("reference")
     previous: dict[str, str] = {}
     before: dict[tuple[str, str], dict[str, Placed]] = {}
     seen = {"stayed": 0, "came": 0, "went": 0}
-    for number in range(100):
+    for number in range(40):
         case = case_without_lint(data)
         files = write(case, previous)
         after = placed(files)
@@ -656,7 +656,7 @@ def test_through_a_hundred_edits_rules_that_stay_keep_their_priority() -> None:
             assert traffic_of(read(files)) == traffic_of(as_azure_says(case))
         previous, before = files, after
         edit(data, chance)
-    assert all(count > 100 for count in seen.values()), seen
+    assert all(count > 40 for count in seen.values()), seen
 
 
 @examples(40)

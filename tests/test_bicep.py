@@ -353,11 +353,11 @@ def test_a_changed_module_is_read_or_refused(module: str) -> None:
         "",
     ]
     lines = module.splitlines(keepends=True)
-    for _ in range(150):
+    for _ in range(50):
         first = chance.randrange(len(module))
         last = first + chance.choice([0, 0, 1, 3, 40])
         refused(module[:first] + chance.choice(pieces) + module[last:])
-    for _ in range(100):
+    for _ in range(50):
         number = chance.randrange(len(lines))
         line = chance.choice(
             ["", chance.choice(lines), lines[number] * 2, lines[number].rpartition(":")[0] + ": ''\n"]

@@ -470,7 +470,7 @@ WORDS = re.compile(
 def test_a_lost_character_is_noticed(kind: str) -> None:
     text = generated(kind)[MAIN[kind]]
     chance = random.Random(11)
-    for _ in range(150):
+    for _ in range(60):
         place = chance.randrange(len(text))
         line = text[text.rfind("\n", 0, place) + 1 : (text + "\n").index("\n", place)]
         if text[place].isspace() or WORDS.search(line):

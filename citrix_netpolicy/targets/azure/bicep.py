@@ -70,8 +70,9 @@ def context_of(
 def symbol_of(kind: str, tier: str) -> str:
     """Return the symbolic name of a tier's resource; a digest stands for what an identifier cannot hold."""
     plain = re.sub(r"[^A-Za-z0-9]", "_", tier)
-    # `a-b` and `a.b` are two tiers.
-    digest = "" if plain == tier else "_" + sha256(tier.encode()).hexdigest()[:6]
+    # `a-b` and `a.b` are two tiers, and the linter of Bicep takes some endings for those of a decompiler.
+    is_odd = plain != tier or re.search(r"(?:^|_)(?:resource|var|param|output)\Z", plain)
+    digest = "" if not is_odd else "_" + sha256(tier.encode()).hexdigest()[:6]
     return f"{kind}_{plain}{digest}"
 
 
