@@ -42,7 +42,8 @@ class Compilation:
     """A deployment compiled with a catalogue.
 
     `policy` has the fewest rules, `resolution` the flows behind them and what was left out. `spelled_out` is
-    the policy of one rule for each flow, prefix and port range, before any two were joined.
+    the policy of one rule for each flow, prefix and port range, before any two were joined. `findings` are
+    what lint says; what a target says of its files comes with them, from `render`.
     """
 
     deployment: Deployment

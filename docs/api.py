@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import citrix_netpolicy
+from citrix_netpolicy.inputs import deployment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,12 +27,12 @@ Generated from signatures and docstrings by `python docs/api.py`. These are the 
 wrong with an input is raised as `InputError`; codes of problems and findings are in [codes.md](codes.md).
 
 """
-# In the order in which people meet them; the test says which are missing.
+# In the order in which people meet them.
 _CHAPTERS: Final = {
     "From a deployment to files": ("Deployment", "Catalog", "compile_deployment", "render", "write_folder"),
     "What comes out": ("Compilation", "Module", "Finding", "Severity"),
     "Policies": ("Policy", "Group", "GroupKey", "Rule", "Direction", "Cause"),
-    "Operations on policies": ("minimize", "Traffic", "traffic_of"),
+    "What a policy permits": ("Traffic", "traffic_of"),
     "Errors": ("NetpolicyError", "InputError", "TargetError", "OutputError", "Problem", "Mark"),
 }
 
@@ -47,6 +48,13 @@ def document() -> str:
         lines += ["", f"## {chapter}"]
         for name in names:
             lines += ["", *_entry(name, getattr(citrix_netpolicy, name))]
+    lines += ["", "## Parts of a deployment", ""]
+    lines += [
+        "These are in `citrix_netpolicy.inputs.deployment`. Plain values with the keys of the YAML do too."
+    ]
+    for name in deployment.__all__:
+        if name not in citrix_netpolicy.__all__:
+            lines += ["", *_entry(name, getattr(deployment, name))]
     return "\n".join(lines) + "\n"
 
 
@@ -96,7 +104,7 @@ def _signature(name: str, function: Any) -> Iterator[str]:
         if parameter.kind is parameter.KEYWORD_ONLY and not is_keyword:
             parts.append("*")
             is_keyword = True
-        stars = {parameter.VAR_KEYWORD: "**", parameter.VAR_POSITIONAL: "*"}.get(parameter.kind, "")
+        stars = "**" if parameter.kind is parameter.VAR_KEYWORD else ""
         text = f"{stars}{parameter.name}: {_annotation(parameter.annotation)}"
         if parameter.default is not parameter.empty:
             text += f" = {parameter.default!r}"
@@ -133,7 +141,8 @@ def _fields(what: type) -> Iterator[str]:
     elif hasattr(what, "model_fields"):
         for name, model_field in what.model_fields.items():
             told = f": {model_field.description}" if model_field.description else ""
-            yield f"- `{name}`{told}"
+            need = " (required)" if model_field.is_required() else ""
+            yield f"- `{name}`{need}{told}"
 
 
 def _named(hint: Any) -> str:

@@ -104,6 +104,8 @@ def test_an_acceptance_expires_after_its_last_day() -> None:
         "`icmp-widened` is accepted until 2027-03-31, which has passed (owner: Network team)"
     ]
     assert expired(deployment, None) == []
+    assert expired(deployment, datetime(2027, 3, 31, 23, 59)) == []
+    assert len(expired(deployment, datetime(2027, 4, 1))) == 1
 
 
 def test_a_day_changes_no_byte() -> None:

@@ -139,6 +139,11 @@ def _loaded_by(statement: str) -> set[str]:
     return {name.partition(".")[0] for name in json.loads(done.stdout)}
 
 
+def test_every_public_name_is_what_it_says() -> None:
+    # Loading a module binds it to its name in the package, so a public name must not be that of a module.
+    assert not set(citrix_netpolicy.__all__) & {name.partition(".")[0] for name in FILES}
+
+
 def test_a_bare_import_loads_nothing_else() -> None:
     names = ", ".join(citrix_netpolicy.__all__)
     assert "pydantic" not in _loaded_by("import citrix_netpolicy")

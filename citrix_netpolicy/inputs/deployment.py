@@ -242,7 +242,8 @@ class Acceptance(Part):
 
     def is_expired(self, today: date) -> bool:
         """Tell whether its last day has passed."""
-        return self.until is not None and today > date.fromisoformat(self.until)
+        # Days in this form sort as text; a `datetime` is a date too, and does not compare with one.
+        return self.until is not None and today.isoformat()[:10] > self.until
 
 
 class Quotas(Part):
@@ -309,10 +310,12 @@ def _changed_paths(before: Deployment, after: Deployment) -> Iterable[DataPath]:
 
 
 class Deployment(Model):  # noqa: PLW1641 - it holds maps, so it has no hash
-    """A site: tiers, externals and choices. Build it in Python or `load` it from YAML.
+    """A deployment: tiers, externals and choices. Build it in Python or `load` it from YAML.
 
-    Raises InputError, naming every problem, when it does not make sense. Roles, features, parameters and
-    entries are checked against a catalogue when it is compiled.
+    The constructor takes the keys of the YAML: parts as models or as plain values, prefixes as text, and
+    ports as numbers or text such as `6910-6930`. It raises InputError, naming every problem, when something
+    does not make sense. Roles, features, parameters and entries are checked against a catalogue when it is
+    compiled.
     """
 
     name: Word = Field(description="the name of the deployment; group names begin with it")
@@ -371,7 +374,7 @@ class Deployment(Model):  # noqa: PLW1641 - it holds maps, so it has no hash
 
     @classmethod
     def from_document(cls, source: Document) -> Deployment:
-        """Make a deployment of a document that was read already. Raises InputError."""
+        """Return the deployment that a document holds. Raises InputError with the line of every problem."""
         deployment = cls.__new__(cls)
         try:
             cls.__pydantic_validator__.validate_python(
