@@ -468,7 +468,8 @@ def _vocabulary_problems(deployment: Deployment, catalog: Catalog) -> Iterator[P
         yield from unknown(("features", name), "feature", name, catalog.features)
         feature = catalog.features.get(name)
         if feature and not deployment.has_edition(feature.since):
-            message = f"feature `{name}` was added in edition {feature.since}, and the deployment uses edition {deployment.edition}"
+            pinned = deployment.edition
+            message = f"feature `{name}` was added in edition {feature.since}; the deployment uses {pinned}"
             hint = f"remove it, or set `edition: {feature.since}`"
             yield deployment.problem("newer-edition", ("features", name), message, hint)
     for name in deployment.parameters:

@@ -140,7 +140,7 @@ def test_a_foreign_file_that_holds_the_same_becomes_ours(tmp_path: Path) -> None
 
 def test_a_foreign_file_where_a_folder_is_needed_stays(tmp_path: Path) -> None:
     (tmp_path / "tests").write_text("mine")
-    with pytest.raises(InputError, match="refusing to overwrite `.*tests`"):
+    with pytest.raises(InputError, match=r"refusing to overwrite `.*tests`"):
         write_folder(tmp_path, Module(FILES))
 
 

@@ -562,7 +562,7 @@ class Deployment(Model):  # noqa: PLW1641 - it holds maps, so it has no hash
         for name, tier in self.tiers.items():
             network = self.networks.get(tier.network or next(iter(self.networks), ""))
             if tier.probe_ports and network and network.cloud != "azure":
-                hint = "in AWS, probes come from the load balancer's own addresses or group; add it as an external"
+                hint = "in AWS, probes come from the balancer's own addresses or group; add it as an external"
                 message = (
                     f"`probe-ports` work in Azure only, and the network of tier `{name}` is in another cloud"
                 )

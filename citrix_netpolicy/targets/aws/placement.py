@@ -240,8 +240,8 @@ class _Side:
         weight = max(_weight(heaviest))
         if weight > self.limit:
             message = (
-                f"tier `{self.tier}`, {self.way}: `{heaviest.peer}` counts as {weight} rules; a group can hold "
-                f"{self.limit}"
+                f"tier `{self.tier}`, {self.way}: `{heaviest.peer}` counts as {weight} rules; "
+                f"a group can hold {self.limit}"
             )
             hint = "raise `quotas` if the account's are higher, or give addresses"
         else:
