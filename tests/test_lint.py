@@ -78,6 +78,49 @@ def test_management_beside_the_gateway_is_open_to_the_world() -> None:
     assert findings(tiers=tiers)["open-to-the-world"] == ["dmz"]
 
 
+def test_all_that_is_not_meant_for_the_internet_is_named() -> None:
+    roles = ["netscaler-vip", "netscaler-mgmt", "netscaler-snip"]
+    dmz = {"roles": roles, "subnets": ["10.0.0.0/26"]}
+    flows = {
+        name: {
+            "source": "user-device",
+            "destination": "dmz",
+            "services": {"protocol": "tcp", "ports": [443]},
+            "reason": name,
+        }
+        for name in ("backup", "metrics")
+    }
+    compilation = compile_deployment(
+        Deployment(**{**SOUND, "tiers": {**without(*roles), "dmz": dmz}, "flows": flows})
+    )
+    (finding,) = (
+        one for one in compilation.findings if one.code == "open-to-the-world" and "tcp 443" in one.message
+    )
+    named = finding.message.rpartition(": ")[2].split(", ")
+    assert {"flow:backup", "flow:metrics"} <= set(named)
+    assert "user-gateway" not in named
+
+
+def test_what_changes_destinations_known_by_name_has_an_effect() -> None:
+    tiers = {**without("ddc", "sql"), "cloud-connector": ["10.0.2.0/28"]}
+    exclude = [{"entry": "cloud-connector-citrix-cloud", "reason": "by proxy"}]
+    assert "exclusion-without-effect" not in findings(tiers=tiers, exclude=exclude)
+    assert "feature-without-effect" not in findings(
+        tiers={**SOUND["tiers"]}, features={"waf-signatures": True}
+    )
+
+
+def test_roles_are_missed_where_another_waits_for_them() -> None:
+    compilation = compile_deployment(Deployment(**SOUND))
+    missed = {one.subject for one in compilation.findings if one.code == "role-without-subnet"}
+    assert {"license-server", "domain-controller"} <= missed
+    # Nobody of this site speaks with these.
+    assert missed.isdisjoint({"pvs-target", "mobile-device", "ext-push"})
+    assert missed.isdisjoint({role for tier in SOUND["tiers"] for role in [tier]})
+    (finding,) = (one for one in compilation.findings if one.subject == "license-server")
+    assert "license-checkout" in finding.message.rpartition(": ")[2].split(", ")
+
+
 def test_administrators_everywhere_are_found() -> None:
     external = {**SOUND["external"], "admin-workstation": ["0.0.0.0/0"]}
     assert set(findings(external=external)["open-to-the-world"]) == {"netscaler-mgmt", "ddc"}
@@ -225,7 +268,7 @@ cloud: aws
 tiers:
   netscaler-lom: [10.0.0.0/28]
   netscaler-mgmt: [10.0.1.0/28]
-  ddc: [10.0.2.0/28]
+  brokers: {roles: [ddc], subnets: [10.0.2.0/28]}
   cloud-connector: {subnets: [10.0.3.0/28], egress-to-names: open}
   storefront: [10.0.4.0/28]
 external: {admin-workstation: [0.0.0.0/0]}
@@ -249,7 +292,7 @@ exclude:
     assert places.pop("role-without-subnet") == set()
     assert places.pop("role-cannot-work") >= {("ddc", 6)}
     assert places == {
-        "open-to-the-world": {("netscaler-mgmt", 5), ("ddc", 6)},
+        "open-to-the-world": {("netscaler-mgmt", 5), ("brokers", 6)},
         "egress-to-any-address": {("cloud-connector", 7)},
         "feature-without-effect": {("tacacs-auth", 12)},
         "port-taken": {("xml-service-port", 14)},

@@ -67,6 +67,37 @@ def test_the_reason_names_the_role_that_nobody_has() -> None:
 
 
 @pytest.mark.parametrize(
+    ("ends", "roles", "waiting"),
+    [
+        ("source: web, destination: db", ("db",), True),
+        ("source: db, destination: web", ("db",), True),
+        ("source: db, destination: [db, user]", ("db", "user"), False),
+        ("source: [db, user], destination: [user, web]", ("db", "user"), True),
+    ],
+)
+def test_a_role_is_waited_for_where_the_other_end_is_there(
+    ends: str, roles: tuple[str, ...], waiting: bool
+) -> None:
+    entry = f"id: e, {ends}, services: [{{protocol: tcp, ports: [1]}}]"
+    assert resolve(site(), catalog(entry)).omissions == (RoleMissing("e", roles, waiting=waiting),)
+
+
+def test_the_setting_that_somebody_wrote_is_the_one_to_blame() -> None:
+    text = WORDS.replace(
+        "  with-db:", "  deep: {description: d, default: true, requires: [fast]}\n  with-db:"
+    )
+    known = compose_catalog([document.parse(text.encode(), "words.yaml")])
+    with pytest.raises(InputError) as caught:
+        resolve(site(features={"fast": False}), known)
+    (problem,) = caught.value.problems
+    # `deep` is on by default, so there is no line of it to show.
+    assert (problem.path, problem.message) == (
+        ("features", "fast"),
+        "feature `deep` needs `fast`, which is off",
+    )
+
+
+@pytest.mark.parametrize(
     ("condition", "settings", "expected"),
     [
         ("features: [fast]", {}, "tcp 443"),
@@ -136,6 +167,13 @@ def test_nothing_flows_within_one_host(subnets: list[str], is_one_host: bool) ->
     flows, reasons = told(site(tiers={"web": subnets}), entry)
     assert bool(flows) is not is_one_host
     assert reasons == ({"e": "both ends are the single host of tier `web`"} if is_one_host else {})
+
+
+def test_what_needs_no_rule_is_passed_over_where_the_entry_connects_others() -> None:
+    tiers = {"one": {"roles": ["web", "app"], "subnets": ["10.0.0.5"]}, "app": ["10.0.1.0/24"]}
+    assert told(site(tiers=tiers), WEB_APP) == (["one to app: tcp 443"], {})
+    alone = {"one": {"roles": ["web", "app"], "subnets": ["10.0.0.5"]}}
+    assert told(site(tiers=alone), WEB_APP) == ([], {"web-app": "both ends are the one host of tier `one`"})
 
 
 def test_a_stand_in_takes_the_place_of_a_role_in_the_entries_that_allow_it() -> None:
