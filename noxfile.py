@@ -27,7 +27,7 @@ LOWEST = ".ci/lowest.txt"
 LOWEST_PYTHON = (3, 11)
 SUMMARY = "docs/long-tier.md"
 EXAMPLES = 20  # times the examples that a law is tried on in the landing tier
-MUTANTS = 40  # of each module
+MUTANTS = 15  # of each module
 
 
 def _run(session: nox.Session, tool: str, *arguments: str | Path, **env: str) -> None:

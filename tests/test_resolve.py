@@ -583,3 +583,34 @@ def test_an_exclusion_takes_a_destination_known_by_name_away_too() -> None:
     resolution = resolve(deployment, catalog(BY_NAME))
     assert resolution.named == ()
     assert [str(omission) for omission in resolution.omissions] == ["excluded by the deployment: not used"]
+
+
+def test_causes_name_the_line_that_asks_for_them() -> None:
+    text = """\
+name: site
+cloud: azure
+tiers:
+  web: {subnets: [10.0.0.0/24], probe-ports: 80}
+  app:
+    subnets: [10.0.1.0/24]
+    probe-ports: [81]
+flows:
+  metrics: {source: web, destination: app, services: {protocol: tcp, ports: 1}, reason: Metrics}
+egress: open
+"""
+    deployment = Deployment.from_document(document.parse(text.encode(), "site.yaml"))
+    policy = spell_out(deployment, resolve(deployment, catalog(WEB_APP)))
+    lines = {
+        (group.tier, str(rule.service), cause.id): cause.mark and cause.mark.line
+        for group in policy.groups
+        for rule in group.rules
+        for cause in rule.causes
+    }
+    assert lines == {
+        ("web", "tcp 80", "load-balancer-probes"): 4,
+        ("app", "tcp 81", "load-balancer-probes"): 7,
+        ("app", "tcp 1", "flow:metrics"): 9,
+        ("app", "tcp 443", "web-app"): None,
+        ("app", "all protocols", "egress-open"): 10,
+        ("web", "all protocols", "egress-open"): 10,
+    }
