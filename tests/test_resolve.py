@@ -173,7 +173,10 @@ def test_what_needs_no_rule_is_passed_over_where_the_entry_connects_others() -> 
     tiers = {"one": {"roles": ["web", "app"], "subnets": ["10.0.0.5"]}, "app": ["10.0.1.0/24"]}
     assert told(site(tiers=tiers), WEB_APP) == (["one to app: tcp 443"], {})
     alone = {"one": {"roles": ["web", "app"], "subnets": ["10.0.0.5"]}}
-    assert told(site(tiers=alone), WEB_APP) == ([], {"web-app": "both ends are the one host of tier `one`"})
+    assert told(site(tiers=alone), WEB_APP) == (
+        [],
+        {"web-app": "both ends are the single host of tier `one`"},
+    )
 
 
 def test_a_stand_in_takes_the_place_of_a_role_in_the_entries_that_allow_it() -> None:
