@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from support import real
 
-from citrix_netpolicy import Policy, traffic_of
+from citrix_netpolicy import Policy, render, traffic_of
 from citrix_netpolicy.net import Prefix
 from citrix_netpolicy.policy import rule_order
 from citrix_netpolicy.targets.aws import groups as aws
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from mypy_boto3_ec2 import EC2Client
 
-    from citrix_netpolicy import Rule
+    from citrix_netpolicy import Compilation, Rule, Traffic
     from citrix_netpolicy.targets.aws.groups import SecurityGroup
 
 pytestmark = pytest.mark.slow
@@ -227,3 +227,79 @@ def test_a_tier_of_several_groups_is_applied(
     site = terraform.site(tmp_path, case.files("terraform"), moto_server, vpc)
     site.create()
     assert_applied(site, ec2_server, case, vpc)
+
+
+def test_crossing_a_quota_cuts_nobody_off(
+    terraform: real.Terraform, moto_server: str, ec2_server: EC2Client, tmp_path: Path
+) -> None:
+    """One rule too many: the machines carry one group until somebody attaches the other."""
+    vpc = real.create_vpc(ec2_server)
+
+    def compiled(*addresses: str) -> Compilation:
+        flow = {
+            "source": "office",
+            "destination": "hosts",
+            "services": [{"protocol": "tcp", "ports": [443]}],
+            "reason": "Office",
+        }
+        return real.compile_data(
+            {
+                "name": "quota",
+                "cloud": "aws",
+                "cidrs": "exact",
+                "quotas": {"rules-per-group": 4, "groups-per-interface": 3},
+                "tiers": {"hosts": {"roles": ["sql"], "subnets": ["10.0.0.0/24"]}},
+                "external": {"office": {"roles": ["user-device"], "addresses": list(addresses)}},
+                "flows": {"office": flow},
+            }
+        )
+
+    def permitted(ids: list[str]) -> Traffic:
+        return traffic_of(real.read_groups(ec2_server, {"hosts": ids}, "main"))
+
+    first = compiled("192.0.2.0/31", "192.0.2.4", "192.0.2.8", "192.0.2.12")
+    files = dict(render(first, "terraform").files)
+    site = terraform.site(tmp_path, files, moto_server, vpc)
+    site.create()
+    (carried,) = site.output("ids")["hosts"]
+    today = permitted([carried])
+    assert today == traffic_of(first.policy.groups)
+
+    # A half of one prefix goes, which makes one rule another, and more come than the group can hold.
+    second = compiled("192.0.2.0", "192.0.2.4", "192.0.2.8", "192.0.2.12", "192.0.2.16", "192.0.2.20")
+    tomorrow = traffic_of(second.policy.groups)
+    module = render(second, "terraform", previous=files)
+    assert [finding.code for finding in module.findings] == ["attach-first"]
+    site.place(dict(module.files))
+    plan = site.plan()
+    assert ("delete",) not in {
+        tuple(change["actions"]) for change in real.changes(plan, "aws_security_group").values()
+    }
+    events = site.apply()
+    creations = [event for event in events if (event.kind, event.action) == ("apply_complete", "create")]
+    assert creations
+    assert site.output("ids")["hosts"][0] == carried
+    assert len(site.output("ids")["hosts"]) == 2
+    # What was permitted and still is asked for, never ceased for those who carry the first group alone.
+    assert (today & tomorrow) <= permitted([carried])
+    if any(event.action == "delete" for event in events):
+        assert_opened_before_closed(events)
+
+    # The machines carry both groups now.
+    assert tomorrow <= permitted(site.output("ids")["hosts"])
+    after = render(second, "terraform", previous=dict(module.files), attached=["hosts"])
+    assert after.findings == ()
+    site.place(dict(after.files))
+    site.plan()
+    site.apply()
+    assert site.output("ids")["hosts"][0] == carried
+    assert permitted(site.output("ids")["hosts"]) == tomorrow
+    assert render(second, "terraform", previous=dict(after.files)).files == after.files
+
+    # Going back is the inverse: every rule returns to where it was.
+    back = render(first, "terraform", previous=dict(after.files))
+    site.place(dict(back.files))
+    site.plan()
+    site.apply()
+    assert permitted(site.output("ids")["hosts"]) == today
+    site.destroy()
