@@ -234,6 +234,18 @@ def test_more_groups_than_an_interface_carries_are_refused() -> None:
         machine.run(hosts(60 * 8 + 1))
 
 
+def test_a_group_that_a_lower_quota_makes_too_full_is_told() -> None:
+    machine = Machine(60)
+    machine.run(hosts(8))
+    machine.limit = 5
+    after = machine.run(hosts(8))
+    assert [len(part) for part in after.parts] == [8]
+    (finding,) = after.findings
+    assert (finding.code, finding.subject) == ("group-over-quota", "vda")
+    assert "`vda` holds 8 ingress rules" in finding.message
+    assert "the quota allows 5" in finding.message
+
+
 def test_a_prefix_list_weighs_its_maximum_where_it_is() -> None:
     machine = Machine(10)
     heavy = Rule(Direction.INGRESS, PrefixList("pl-12345678", 8), SERVICES[0])

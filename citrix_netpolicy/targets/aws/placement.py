@@ -62,9 +62,15 @@ def place(group: Group, options: Options, identities: Identities) -> Placement:
     count = max(len(parts) for parts, _ in arranged)
     is_new = range(before.count + 1, count + 1) if before.groups or is_known else ()
     waiting = tuple(sorted({*waiting, *is_new} & set(range(2, count + 1))))
-    findings = _findings(
-        group.tier, identity.key or group.tier, waiting, [staying for _, staying in arranged]
-    )
+    key = identity.key or group.tier
+    findings = [
+        *_findings(group.tier, key, waiting, [staying for _, staying in arranged]),
+        *(
+            finding
+            for side, (parts, _) in zip(sides, arranged, strict=True)
+            for finding in side.overfull(parts, key)
+        ),
+    ]
     return _numbered([parts for parts, _ in arranged], waiting, tuple(findings))
 
 
@@ -180,6 +186,21 @@ class _Side:
                 raise TargetError(self._excess())
             placed.add(number, rule)
         return placed.parts(), staying
+
+    def overfull(self, parts: Sequence[Sequence[Rule]], key: str) -> Iterable[Finding]:
+        """Tell of the groups in which rules that stay are more than the quota allows."""
+        for number, rules in enumerate(parts, 1):
+            weight = max(sum(_weight(rule)[family] for rule in rules) for family in (0, 1))
+            if weight > self.limit:
+                name = key if number == 1 else f"{key}/{number}"
+                yield Finding(
+                    "group-over-quota",
+                    self.tier,
+                    f"group `{name}` holds {weight} {self.way} rules, where the last run put them; "
+                    f"the quota allows {self.limit}",
+                    "raise `rules-per-group` if the account's is higher; if the last run was never applied, "
+                    "remove the generated folder and compile again",
+                )
 
     def _ordered(self, rules: Iterable[Rule], held: Sequence[Rule]) -> list[Rule]:
         """Sort new rules: first those that carry connections of today, then heavy ones, then by name."""
