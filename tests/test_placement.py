@@ -6,6 +6,7 @@ time. The oracle lists what machines carry and permit, address by address.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -67,6 +68,14 @@ def group(rules: Iterable[Rule]) -> Group:
     return Group(GroupKey("main", "vda"), tuple(sorted(rules, key=rule_order)))
 
 
+def read_back(rules: Iterable[Rule]) -> tuple[Rule, ...]:
+    """Return rules as a reader sees them, who cannot tell how many entries a prefix list may have."""
+    return tuple(
+        replace(rule, peer=PrefixList(rule.peer.id)) if isinstance(rule.peer, PrefixList) else rule
+        for rule in rules
+    )
+
+
 class Machine:
     """What the machines of a tier carry, through a row of runs."""
 
@@ -82,7 +91,7 @@ class Machine:
         if before:
             last = LastRun(
                 tuple(
-                    Group(GroupKey("main", f"vda/{number}" if number > 1 else "vda"), tuple(part))
+                    Group(GroupKey("main", f"vda/{number}" if number > 1 else "vda"), read_back(part))
                     for number, part in enumerate(before.parts, 1)
                 )
             )
@@ -253,6 +262,17 @@ def test_a_prefix_list_weighs_its_maximum_where_it_is() -> None:
     after = machine.run([heavy, *hosts(3)])
     assert heavy in after.parts[0]
     assert len(after.parts) == 2
+
+
+def test_a_prefix_list_weighs_its_maximum_in_a_rule_that_stays() -> None:
+    machine = Machine(5)
+    peer = PrefixList("pl-12345678", 3)
+    wide, *parts = (Rule(Direction.INGRESS, peer, SERVICES[number]) for number in (2, 0, 1))
+    machine.run([wide, *hosts(1)])
+    after = machine.run([*parts, *hosts(1)])
+    assert set(after.parts[0]) == {wide, *hosts(1)}
+    assert [len(part) for part in after.parts] == [2, 1, 1]
+    assert {finding.code for finding in after.findings} == {"attach-first"}
 
 
 @pytest.mark.parametrize("target", ["terraform", "aws"])

@@ -172,7 +172,11 @@ class _Side:
         for rule in self.rules:
             if rule_name(rule) in before.numbers:
                 placed.add(before.numbers[rule_name(rule)], rule)
-        held = before.side(self.way, attached)
+        # A reader cannot tell what a prefix list weighs; a list that still matters is in the policy.
+        lists = {rule.peer: rule.peer for rule in self.rules}
+        held = [
+            replace(rule, peer=lists.get(rule.peer, rule.peer)) for rule in before.side(self.way, attached)
+        ]
         left = self._fill(placed.copy(), self._ordered(new, held), attached)
         staying: list[Rule] = []
         if left or waiting:
