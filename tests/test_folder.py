@@ -16,7 +16,8 @@ import pytest
 
 from citrix_netpolicy import InputError, OutputError
 from citrix_netpolicy import folder as output
-from citrix_netpolicy.folder import MANIFEST, Module, differences, write_folder
+from citrix_netpolicy.folder import MANIFEST, Module, changes_of, differences, write_folder
+from citrix_netpolicy.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -115,6 +116,56 @@ def test_a_file_of_ours_that_was_removed_by_hand_is_no_problem(tmp_path: Path) -
     assert differences(tmp_path, Module({"README.md": "read me\n"})) == []
     write_folder(tmp_path, Module(FILES))
     assert differences(tmp_path, Module(FILES)) == []
+
+
+ABOUT: dict[str, Any] = {
+    "keys": 1,
+    "edition": "2026.11",
+    "catalog": "aa",
+    "input": {"name": {"digest": "1"}, "tiers.ddc": {"digest": "2"}, "tiers.vda": {"digest": "3"}},
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "lines"),
+    [
+        ({}, []),
+        ({"keys": 2}, ["keys: written with `1`, now `2`"]),
+        ({"edition": "2027.04"}, ["edition: written with `2026.11`, now `2027.04`"]),
+        ({"catalog": "bb"}, ["catalog: written with `aa`, now `bb`"]),
+        ({"input": {**ABOUT["input"], "tiers.vda": {"digest": "4"}}}, ["tiers.vda"]),
+        ({"input": {**ABOUT["input"], "egress": {"digest": "4"}}}, ["egress"]),
+        ({"input": {"name": {"digest": "1"}}}, ["tiers.ddc, tiers.vda"]),
+        ({"input": {}}, ["name, tiers.ddc, tiers.vda"]),
+    ],
+)
+def test_what_changed_since_the_last_run_is_told(
+    change: dict[str, Any], lines: list[str], tmp_path: Path
+) -> None:
+    write_folder(tmp_path, Module(FILES, ABOUT))
+    told = [line if ": written" in line else f"input: changed since then: {line}" for line in lines]
+    assert changes_of(tmp_path, Module(FILES, {**ABOUT, **change})) == told
+
+
+def test_a_release_and_what_it_did_not_note_are_told_apart(tmp_path: Path) -> None:
+    assert changes_of(tmp_path, Module(FILES, ABOUT)) == []
+    write_folder(tmp_path, Module(FILES, ABOUT))
+    # A run that does not say its edition does not say that it is another one.
+    told = changes_of(tmp_path, Module(FILES))
+    assert not [line for line in told if ": written with" in line]
+    path = tmp_path / MANIFEST
+    path.write_text(path.read_text().replace(f'"tool": "{__version__}"', '"tool": "0.0.9"'))
+    assert changes_of(tmp_path, Module(FILES, ABOUT)) == [f"tool: written with `0.0.9`, now `{__version__}`"]
+
+
+def test_a_link_that_leads_nowhere_under_the_name_of_an_old_file_goes_too(tmp_path: Path) -> None:
+    write_folder(tmp_path, Module({**FILES, "old.tf": "old\n"}))
+    (tmp_path / "old.tf").unlink()
+    (tmp_path / "old.tf").symlink_to(tmp_path / "nowhere")
+    assert differences(tmp_path, Module(FILES)) == ["old.tf: no longer generated"]
+    assert sorted(write_folder(tmp_path, Module(FILES))) == [MANIFEST, "old.tf"]
+    assert only_files(tmp_path).keys() == {*FILES, MANIFEST}
+    assert not (tmp_path / "old.tf").is_symlink()
 
 
 def test_a_foreign_file_is_not_overwritten(tmp_path: Path) -> None:
