@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from support import real
 
-from citrix_netpolicy import InputError, traffic_of
+from citrix_netpolicy import GroupKey, InputError, traffic_of
 from citrix_netpolicy.found import folder
+from citrix_netpolicy.identities import Identities, TierIdentity
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -383,6 +384,24 @@ def test_there_are_many_corruptions_of_every_target() -> None:
     assert len(CORRUPTIONS) >= 100
     counts = {kind: sum(kind == one for one, _ in CORRUPTIONS.values()) for kind in CLOUDS}
     assert min(counts.values()) >= 10, counts
+
+
+@pytest.mark.parametrize("kind", MAIN)
+def test_a_tier_that_is_kept_under_another_key_is_read(kind: str) -> None:
+    target = TARGETS.get(kind, kind)
+    data = real.example("reference") | {"cloud": CLOUDS[kind], "peers": "group"}
+    compilation = real.compile_data(data)
+    kept = Identities({"ddc": TierIdentity(key="controllers")})
+    previous = {"identities.json": kept.to_json(compilation.deployment.name, "main")}
+    files = real.files_of(compilation, target, previous=previous)
+    found = folder.read(files, target, CLOUDS[kind])
+    assert {GroupKey("main", "controllers")} == {
+        group.key for group in found.groups if group.key.tier in ("ddc", "controllers")
+    }
+    unmoved = folder.read(real.files_of(compilation, target), target, CLOUDS[kind])
+    assert [len(group.rules) for group in found.groups if group.key.tier == "controllers"] == [
+        len(group.rules) for group in unmoved.groups if group.key.tier == "ddc"
+    ]
 
 
 @pytest.mark.parametrize("kind", CLOUDS)

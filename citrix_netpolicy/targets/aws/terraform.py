@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from citrix_netpolicy.errors import Problem, TargetError
@@ -61,7 +62,7 @@ def _rule_maps(
     found: dict[str, dict[str, Any]] = {}
     placed = [(group, rule) for group in groups for rule in group.rules if rule.direction is direction]
     for group, rule in sorted(placed, key=lambda item: (item[0].tier, rule_order(item[1]))):
-        key = rule_key(keys[group.tier], rule)
+        key = rule_key(keys[group.tier], _by_keys(rule, keys))
         if key in found:
             message = f"two rules would share the key `{key}`"
             hint = "a tier's name reads like a part of a rule; rename the tier"
@@ -70,6 +71,13 @@ def _rule_maps(
             )
         found[key] = {"group": group.key, **attributes_of(rule, keys)}
     return found
+
+
+def _by_keys(rule: Rule, keys: Mapping[str, str]) -> Rule:
+    """Return a rule that names tiers by the keys of their groups, which stay when a tier is renamed."""
+    if isinstance(rule.peer, GroupReference):
+        return replace(rule, peer=GroupReference(keys[rule.peer.tier]))
+    return rule
 
 
 def _row(rule: Rule, group: SecurityGroup) -> dict[str, str]:
