@@ -6,12 +6,15 @@ import os
 import shutil
 import subprocess
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 import pytest
 from hypothesis import is_hypothesis_test, settings
 from support import real
 from support.azurerm import azurerm
+
+from citrix_netpolicy.syntax import hcl
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,6 +63,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if factor > 1:
             changed = settings(changed, derandomize=False, database=None)
         setattr(law, _SETTINGS, changed)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def second_opinion() -> Iterator[None]:
+    """Ask python-hcl2 once for each text; it is by far the slowest part of reading a module."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hcl, "parse", lru_cache(maxsize=100)(hcl.parse))
+        yield
 
 
 @pytest.fixture(scope="session")

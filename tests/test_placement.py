@@ -275,7 +275,7 @@ def test_a_prefix_list_weighs_its_maximum_in_a_rule_that_stays() -> None:
     assert {finding.code for finding in after.findings} == {"attach-first"}
 
 
-@pytest.mark.parametrize("target", ["terraform", "aws"])
+@pytest.mark.parametrize("target", [pytest.param("terraform", marks=pytest.mark.slow), "aws"])
 def test_the_56th_administrator_prefix_of_a_plain_deployment_moves_no_rule(target: str) -> None:
     def files(count: int, previous: dict[str, str] | None) -> dict[str, str]:
         data = real.example("reference")
