@@ -32,7 +32,7 @@ settings.load_profile("unhurried")
 # Hypothesis keeps the settings of a law here, and offers no other way to change them from outside.
 _SETTINGS: Final = "_hypothesis_internal_use_settings"
 # The fast suite tries a law on a part of its examples, and on no fewer than these.
-_PART: Final = 0.2
+_PART: Final = 0.1
 _FEWEST: Final = 10
 
 

@@ -241,7 +241,7 @@ def test_a_group_of_another_account_is_named_with_its_account(check: Check) -> N
     ("name", "network", "ipv6"),
     [
         ("reference", "main", True),
-        ("two-networks", "control", False),
+        pytest.param("two-networks", "control", False, marks=pytest.mark.slow),
         pytest.param("reference", "main", False, marks=pytest.mark.slow),
         pytest.param("two-networks", "control", True, marks=pytest.mark.slow),
         pytest.param("two-networks", "workload", False, marks=pytest.mark.slow),

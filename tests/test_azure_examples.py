@@ -84,7 +84,12 @@ def disagreements(group: Group, nsg: Any) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("path", "network"), NETWORKS, ids=lambda part: part.parent.name if isinstance(part, Path) else part
+    ("path", "network"),
+    [
+        pytest.param(path, network, id=f"{path.parent.name}-{network}", marks=marks)
+        for number, (path, network) in enumerate(NETWORKS)
+        for marks in [pytest.mark.slow if number else ()]
+    ],
 )
 def test_azure_decides_as_the_traffic_says(path: Path, network: str) -> None:
     case = case_of(path, network)

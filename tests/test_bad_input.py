@@ -159,7 +159,10 @@ def test_both_parsers_of_pyyaml_agree(case: str, monkeypatch: pytest.MonkeyPatch
         pytest.param(b"{" * 100_000, "1:2: expected a plain key", id="braces"),
         pytest.param(b"? " * 100_000, "1:3: expected a plain key", id="question-marks"),
         pytest.param(
-            b"[" + b"1," * 250_000 + b"1]", "1:400002: the file contains more than 200000 values", id="values"
+            b"[" + b"1," * 250_000 + b"1]",
+            "1:400002: the file contains more than 200000 values",
+            id="values",
+            marks=pytest.mark.slow,
         ),
         pytest.param(
             b"name: site\rcloud: aws\r",
@@ -444,6 +447,7 @@ def test_the_good_deployment_compiles() -> None:
         assert render(compile_deployment(deployment), "terraform", network).files
 
 
+@pytest.mark.slow
 def test_every_wrong_value_at_a_few_places() -> None:
     compiled = [
         _compile(_changed([(number, wrong, None)]))

@@ -383,8 +383,11 @@ def files_of(data: dict[str, Any]) -> dict[str, str]:
 
 @pytest.mark.parametrize(
     "data",
-    [lambda: real.example("reference"), lambda: real.example("two-networks"), nasty_data],
-    ids=["reference", "two-networks", "nasty"],
+    [
+        pytest.param(lambda: real.example("reference"), id="reference", marks=pytest.mark.slow),
+        pytest.param(lambda: real.example("two-networks"), id="two-networks", marks=pytest.mark.slow),
+        pytest.param(nasty_data, id="nasty"),
+    ],
 )
 def test_the_order_of_the_input_does_not_matter(data: Callable[[], dict[str, Any]]) -> None:
     wanted = files_of(data())
