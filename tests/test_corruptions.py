@@ -466,10 +466,14 @@ def test_a_refusal_names_the_line(name: str, line: str) -> None:
 def test_spaces_mean_nothing(kind: str) -> None:
     files = generated(kind)
     comment = {"aws": "", "azure": "", "bicep": "// x\n"}.get(kind, "# x\n")
+    judged = []
     for name, text in files.items():
         if name.endswith((".tf", ".bicep", ".json")) and "fqdn" not in name:
             changed = text.replace("  ", "   ").replace("\n\n", f"\n{comment}\n\n")
+            assert changed != text, name
             assert read(kind, files | {name: changed}) == traffic(kind), name
+            judged.append(name)
+    assert MAIN[kind] in judged
 
 
 @pytest.mark.parametrize("kind", CLOUDS)
@@ -489,6 +493,7 @@ WORDS = re.compile(
 def test_a_lost_character_is_noticed(kind: str) -> None:
     text = generated(kind)[MAIN[kind]]
     chance = random.Random(11)
+    judged = 0
     for _ in range(60):
         place = chance.randrange(len(text))
         line = text[text.rfind("\n", 0, place) + 1 : (text + "\n").index("\n", place)]
@@ -498,6 +503,8 @@ def test_a_lost_character_is_noticed(kind: str) -> None:
         # A comma may be one too many for a list of HCL, and a priority is no part of traffic.
         if "priority" not in line and text[place] != ",":
             assert read_or_place(kind, files) != traffic(kind), line
+            judged += 1
+    assert judged >= 10
 
 
 def read_or_place(kind: str, files: Files) -> object:
