@@ -154,6 +154,43 @@ def test_one_is_told_in_the_singular() -> None:
     assert head == "site: 1 group, 1 rule (the fewest possible); 1 when every flow is written out"
 
 
+def test_an_entry_that_is_left_out_for_two_reasons_counts_once() -> None:
+    data = _site("aws")
+    lacking = {"destination": "vda", "services": {"protocol": "tcp", "ports": 443}, "reason": "Web"}
+    data["flows"] = {
+        "none": {**lacking, "source": ["pvs", "fas"]},
+        "part": {**lacking, "source": ["pvs", "fas", "sql"]},
+    }
+    compilation = compile_deployment(Deployment(**data))
+    module = render(compilation, "aws")
+    omissions = compilation.resolution.omissions
+    assert [one.entry for one in omissions].count("flow:none") == 2
+    assert [one.entry for one in omissions].count("flow:part") == 2
+    entries = {one.entry for one in omissions} - {"flow:part"}
+    assert len(entries) == len(omissions) - 3
+    (told,) = [line for line in summary_lines(compilation, module) if "produced no rules" in line]
+    assert told.startswith(f"{len(entries)} entries produced no rules (")
+    assert sum(map(int, re.findall(r"[(,] ?([0-9]+) ", told))) == len(entries)
+    # What is listed is each reason, and that one of the two has rules is said.
+    lines = list(summary_lines(compilation, module, verbose=True))
+    none = lines.index(f"{len(entries)} entries produced no rules:")
+    part = lines.index("1 entry produced rules for a part only:")
+    assert {line.strip().split(": ")[0] for line in lines[none + 1 : part]} == entries
+    assert [line.split(": ")[0] for line in lines[part + 1 :]] == ["  flow:part"] * 2
+
+
+def test_what_is_opened_for_a_name_has_rules() -> None:
+    tier = {"subnets": ["10.0.0.0/24"], "egress-to-names": "open"}
+    tiers = {"cloud-connector": tier, "vda": {"subnets": ["10.0.1.0/24"]}}
+    features = {"rendezvous": True, "gateway-service": True}
+    data = {"name": "site", "cloud": "aws", "tiers": tiers, "features": features}
+    compilation = compile_deployment(Deployment(**data))
+    lines = list(summary_lines(compilation, render(compilation, "aws"), verbose=True))
+    listed = {line.strip().split(": ")[0] for line in lines if line.startswith("  ")}
+    assert "rendezvous-tcp" in listed
+    assert "cloud-connector-citrix-cloud" not in listed
+
+
 def test_the_command_says_one_count_for_each_network(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
