@@ -191,6 +191,41 @@ def test_what_is_opened_for_a_name_has_rules() -> None:
     assert "cloud-connector-citrix-cloud" not in listed
 
 
+def test_one_network_of_several_tells_no_findings_of_other_tiers() -> None:
+    def tier(role: str, network: str, number: int, **more: Any) -> dict[str, Any]:
+        return {"roles": [role], "network": network, "subnets": [f"10.0.{number}.0/28"], **more}
+
+    named = {"egress-to-names": "open"}
+    roles = ("netscaler-lom", "netscaler-mgmt", "ddc", "storefront", "cloud-connector")
+    tiers = {
+        f"{role}-{network}": tier(role, network, number, **(named if role == "cloud-connector" else {}))
+        for number, (network, role) in enumerate((n, r) for n in ("east", "west") for r in roles)
+    }
+    data = {
+        "name": "site",
+        "networks": {"east": {"cloud": "aws"}, "west": {"cloud": "aws"}},
+        "tiers": tiers,
+        "external": {"admin-workstation": ["0.0.0.0/0"]},
+        "features": {"tacacs-auth": True},
+        "parameters": {"xml-service-port": 9095},
+    }
+    compilation = compile_deployment(Deployment(**data))
+    told = {
+        network: [
+            line for line in summary_lines(compilation, render(compilation, "aws", network)) if "[" in line
+        ]
+        for network in ("east", "west", None)
+    }
+    of_tiers = {"open-to-the-world", "egress-to-any-address", "port-taken", "tier-without-peers"}
+    for network, other in (("east", "west"), ("west", "east")):
+        codes = {line.rpartition("[")[2].rstrip("]") for line in told[network]}
+        assert of_tiers | {"feature-without-effect"} <= codes
+        assert not [line for line in told[network] if f"-{other}`" in line]
+    # What is of no tier is told of each, and all of it where all networks are written.
+    assert {*told["east"], *told["west"]} == {*told[None]}
+    assert len(told[None]) > max(len(told["east"]), len(told["west"]))
+
+
 def test_the_command_says_one_count_for_each_network(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -56,7 +56,8 @@ def summary_lines(compilation: Compilation, module: Module, *, verbose: bool = F
     )
     for network, output in module.outputs.items():
         yield f"  network {network}: " + ", ".join(f"{tier} {count}" for tier, count in output.counts.items())
-    yield from finding_lines((*compilation.findings, *module.findings))
+    here = (finding for finding in compilation.findings if finding.network in ("", *module.outputs))
+    yield from finding_lines((*here, *module.findings))
     omissions = compilation.resolution.omissions
     made = _with_rules(compilation)
     silent = [omission for omission in omissions if omission.entry not in made]
