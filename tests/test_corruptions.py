@@ -476,6 +476,98 @@ def test_spaces_mean_nothing(kind: str) -> None:
     assert MAIN[kind] in judged
 
 
+# Files that the tools take up from the folder of a module without being told.
+TAKEN_UP = [
+    "more.tf",
+    "override.tf",
+    "main_override.tf",
+    "more.tf.json",
+    "override.tf.json",
+    "main.tofu",
+    "more.tofu",
+    "override.tofu",
+    "more.tofu.json",
+    "terraform.tfvars",
+    "terraform.tfvars.json",
+    "site.auto.tfvars",
+    "site.auto.tfvars.json",
+    ".terraformignore",
+    "more.bicep",
+    "bicepconfig.json",
+    "modules/more/main.tf",
+]
+# Files that change nothing of a deployment: tests, locks, words for people, values that a command must name.
+LEFT_ALONE = [
+    "tests/more.tftest.hcl",
+    "more.tftest.hcl",
+    "more.tftest.json",
+    "more.tofutest.hcl",
+    "more.tfmock.hcl",
+    ".terraform.lock.hcl",
+    "site.tfvars",
+    "backend.hcl",
+    "README.md",
+    "NOTES.md",
+    "LICENSE",
+    "CODEOWNERS",
+    ".gitignore",
+    ".tflint.hcl",
+    "main.json",
+    "site.bicepparam",
+    "identities.json",
+    ".citrix-netpolicy.json",
+    "not.tf.txt",
+    "auto.tfvars.md",
+]
+
+
+@pytest.mark.parametrize("kind", CLOUDS)
+@pytest.mark.parametrize("name", TAKEN_UP)
+def test_what_a_tool_would_take_up_is_refused_by_name(kind: str, name: str) -> None:
+    assert name not in generated(kind)
+    with pytest.raises(InputError) as caught:
+        read(kind, generated(kind) | {name: ""})
+    (problem,) = caught.value.problems
+    assert problem.code == "not-ours"
+    assert problem.mark
+    assert problem.mark.file == name
+
+
+@pytest.mark.parametrize("kind", CLOUDS)
+def test_what_no_tool_takes_up_is_left_alone(kind: str) -> None:
+    foreign = dict.fromkeys(LEFT_ALONE, "anything")
+    assert read(kind, generated(kind) | foreign) == traffic(kind)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in CLOUDS if kind.startswith("tf")])
+def test_a_test_of_the_module_may_be_gone(kind: str) -> None:
+    name = "tests/module.tftest.hcl"
+    assert name in generated(kind)
+    assert read(kind, lose(name)(generated(kind))) == traffic(kind)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("param namePrefix = '", "param namePrefix = 'x"),
+        ("'westeurope'", "'northeurope'"),
+        ("  Owner: 'network-team'\n", ""),
+        ("using './main.bicep'", "using './other.bicep'"),
+        ("param location", "param place"),
+        ("param location", "resource a 'b' = {}\n\nparam location"),
+    ],
+)
+def test_other_parameters_than_the_generated_ones_are_refused(old: str, new: str) -> None:
+    files, name = generated("bicep"), "main.bicepparam"
+    assert old in files[name]
+    with pytest.raises(InputError) as caught:
+        read("bicep", files | {name: files[name].replace(old, new)})
+    (problem,) = caught.value.problems
+    assert problem.mark
+    assert problem.mark.file == name
+    assert read("bicep", lose(name)(files)) == traffic("bicep")
+
+
 @pytest.mark.parametrize("kind", CLOUDS)
 def test_what_people_read_means_nothing(kind: str) -> None:
     files = generated(kind)
