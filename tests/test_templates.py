@@ -51,43 +51,50 @@ class Module(NamedTuple):
     files: dict[str, str]
 
 
-def _places() -> Iterator[tuple[str, str, str]]:
-    """Yield the example or variant, the network and the target of every module."""
+class Place(NamedTuple):
+    """Which module: an example or a variant, its network and its cloud, and a target."""
+
+    name: str
+    network: str
+    target: str
+    cloud: str
+
+
+def _places() -> Iterator[Place]:
     examples = {str(path.parent.relative_to(EXAMPLES)) for path in EXAMPLES.glob("*/*/deployment.yaml")}
     for name in (*sorted(examples), *VARIANTS):
         path = VARIANTS[name][0] if name in VARIANTS else name
         networks = Deployment.load(EXAMPLES / path / "deployment.yaml").networks
         for network, target in ((one, two) for one in networks for two in ("terraform", "bicep")):
             if networks[network].cloud in TARGETS[target]:
-                yield name, network, target
-
-
-@cache
-def module_of(name: str, network: str, target: str) -> Module:
-    path, changes = VARIANTS.get(name, (name, {}))
-    data: dict[str, Any] = document.load(EXAMPLES / path / "deployment.yaml").data
-    case = real.Case.of(real.compile_data({**data, **changes}), network)
-    return Module(case, target, case.files(target))
+                yield Place(name, network, target, networks[network].cloud)
 
 
 PLACES: Final = tuple(_places())
-CLOUDS: Final = {place: module_of(*place).case.cloud for place in PLACES}
 
 
-def each(target: str, cloud: str) -> pytest.MarkDecorator:
-    fitting = [place for place in PLACES if (place[2], CLOUDS[place]) == (target, cloud)]
+@cache
+def module_of(place: Place) -> Module:
+    path, changes = VARIANTS.get(place.name, (place.name, {}))
+    data: dict[str, Any] = document.load(EXAMPLES / path / "deployment.yaml").data
+    case = real.Case.of(real.compile_data({**data, **changes}), place.network)
+    return Module(case, place.target, case.files(place.target))
+
+
+@pytest.fixture
+def module(place: Place) -> Module:
+    return module_of(place)
+
+
+def each(target: str = "", cloud: str = "") -> pytest.MarkDecorator:
+    """Run a test for the module of each place of a target and a cloud, or of all."""
+    fitting = [place for place in PLACES if target in ("", place.target) and cloud in ("", place.cloud)]
     assert len(fitting) > 2
-    modules = [pytest.param(module_of(*place), id="-".join(place)) for place in fitting]
-    return pytest.mark.parametrize("module", modules)
-
-
-each_of_all = pytest.mark.parametrize(
-    "module", [pytest.param(module_of(*place), id="-".join(place)) for place in PLACES]
-)
+    return pytest.mark.parametrize("place", fitting, ids="-".join)
 
 
 def test_the_modules_hold_what_is_to_be_judged() -> None:
-    modules = {place: module_of(*place) for place in PLACES}
+    modules = {place[:3]: module_of(place) for place in PLACES}
     groups = modules["groups", "main", "terraform"].case.groups
     peers = {(type(rule.peer), rule.direction) for group in groups for rule in group.rules}
     assert {(GroupReference, way) for way in Direction} <= peers
@@ -158,9 +165,8 @@ LASTS: Final = {"lifecycle": {"create_before_destroy": "true"}}
 
 
 @pytest.mark.parametrize("name", ["main.tf", "outputs.tf", "variables.tf", "versions.tf"])
-@pytest.mark.parametrize("place", [place for place in PLACES if place[2] == "terraform"], ids="-".join)
-def test_another_parser_finds_the_same_blocks(place: tuple[str, str, str], name: str) -> None:
-    module = module_of(*place)
+@each("terraform")
+def test_another_parser_finds_the_same_blocks(module: Module, name: str) -> None:
     found = {
         " ".join((kind, *_labels(block)))
         for kind, blocks in hcl.parse(module.files[name], name).items()
@@ -309,9 +315,8 @@ def test_outputs_in_azure_list_every_group(module: Module) -> None:
     assert outputs_of(module) == expected
 
 
-@pytest.mark.parametrize("place", [place for place in PLACES if place[2] == "terraform"], ids="-".join)
-def test_every_variable_is_declared_used_and_told(place: tuple[str, str, str]) -> None:
-    module = module_of(*place)
+@each("terraform")
+def test_every_variable_is_declared_used_and_told(module: Module) -> None:
     declared = {
         name.removeprefix("variable "): body for name, body in blocks_of(module, "variables.tf").items()
     }
@@ -340,9 +345,8 @@ def test_every_variable_is_declared_used_and_told(place: tuple[str, str, str]) -
     ]
 
 
-@pytest.mark.parametrize("place", [place for place in PLACES if place[2] == "terraform"], ids="-".join)
-def test_the_provider_is_the_one_whose_resources_are_used(place: tuple[str, str, str]) -> None:
-    module = module_of(*place)
+@each("terraform")
+def test_the_provider_is_the_one_whose_resources_are_used(module: Module) -> None:
     kinds = {name.split()[1].partition("_")[0] for name in blocks_of(module, "main.tf")} - {"terraform"}
     (terraform,) = blocks_of(module, "versions.tf").values()
     assert set(terraform["required_providers"]) == kinds
@@ -602,9 +606,8 @@ def test_the_readme_tells_every_rule_in_aws(module: Module) -> None:
     assert all(row["Why"] and row["Source"] for row in expected)
 
 
-@pytest.mark.parametrize("place", [place for place in PLACES if CLOUDS[place] == "azure"], ids="-".join)
-def test_the_readme_tells_every_rule_in_azure(place: tuple[str, str, str]) -> None:
-    module = module_of(*place)
+@each(cloud="azure")
+def test_the_readme_tells_every_rule_in_azure(module: Module) -> None:
     expected = []
     for group, rule in rows_of(module):
         said = expected_properties(rule)
@@ -626,7 +629,7 @@ def test_the_readme_tells_every_rule_in_azure(place: tuple[str, str, str]) -> No
     assert sum(row["Source"] != "" for row in expected) > 2
 
 
-@each_of_all
+@each()
 def test_what_nobody_has_seen_is_told_wherever_a_rule_is_told(module: Module) -> None:
     for group in module.case.groups:
         for rule in group.rules:

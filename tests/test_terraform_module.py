@@ -237,6 +237,21 @@ def test_what_is_nasty_is_read_back(nasty: Compilation) -> None:
         assert traffic_of(real.read(files, target, "aws")) == traffic_of(nasty.policy.groups)
 
 
+def test_a_key_is_that_of_its_rule_whatever_the_names(nasty: Compilation) -> None:
+    found = hcl.read_literals(real.files_of(nasty, "terraform")["rules.tf"], "rules.tf").data["locals"]
+    keys = {(type_, key) for type_, way in real.RULE_TYPES.items() for key in found[f"{way}_rules"]}
+    assert keys == real.expected_rules(nasty.policy).keys()
+    assert any("${" in key for _, key in keys)
+    assert found["tiers"].keys() == set(NASTY_TIERS)
+
+
+@pytest.mark.parametrize(
+    "word", ["for", "if", "in", "null", "true", "false", "_", "__x", "1x", "a.b", "é", ""]
+)
+def test_a_key_that_could_be_read_as_something_else_is_quoted(word: str) -> None:
+    assert hcl.attributes({word: 1}, 2) == f"  {hcl.literal(word)} = 1"
+
+
 @pytest.mark.parametrize(
     "tier",
     ["for", "if", "in", "null", "true", "__x", "__comments__"],
