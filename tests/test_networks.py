@@ -280,6 +280,20 @@ def test_every_tier_of_every_network_tells_what_azure_cannot_express(target: str
         assert [line for line in lines if f"`{tier}`" in line and line.endswith(f"[{code}]")], (code, tier)
 
 
+@pytest.mark.parametrize("target", [target for target, clouds in TARGETS.items() if "azure" in clouds])
+def test_every_tier_of_every_network_tells_that_its_egress_is_open(target: str) -> None:
+    data = _site("azure")
+    compilation = compile_deployment(Deployment(**{**data, "egress": "open"}))
+    module = render(compilation, target)
+    told = {network: [one.subject for one in output.findings] for network, output in module.outputs.items()}
+    tiers = data["tiers"]
+    assert told == {
+        network: sorted(tier for tier in tiers if tiers[tier]["network"] == network)
+        for network in data["networks"]
+    }
+    assert {finding.code for finding in module.findings} == {"egress-open"}
+
+
 def test_both_directions_of_a_part_are_the_part() -> None:
     part = _compilation("aws").policy.in_network("west")
     (group,) = part.groups
