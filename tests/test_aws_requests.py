@@ -24,6 +24,7 @@ from citrix_netpolicy.policy import (
 )
 from citrix_netpolicy.targets import Options
 from citrix_netpolicy.targets.aws import groups as aws
+from citrix_netpolicy.targets.describe import describe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -193,6 +194,20 @@ def test_every_permission_holds_one_rule_once(case: real.Case) -> None:
                 seen.append((permission["IpProtocol"], span, target))
             assert len(set(seen)) == len(seen), "AWS refuses the same permission twice"
             judged += len(seen)
+    assert judged == case.policy.rule_count > 0
+
+
+def test_every_permission_says_why_it_is_there(case: real.Case) -> None:
+    groups = security_groups(case)
+    ids = {group.key: f"id of {group.key}" for group in groups}
+    judged = 0
+    for group in groups:
+        for direction in Direction:
+            rules = [rule for rule in group.rules if rule.direction is direction]
+            for rule, permission in zip(rules, group.permissions(direction, ids), strict=True):
+                (item,) = _items(permission)
+                assert item["Description"] == describe(rule.causes, 255)
+                judged += 1
     assert judged == case.policy.rule_count > 0
 
 

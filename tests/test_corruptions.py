@@ -476,6 +476,34 @@ def test_spaces_mean_nothing(kind: str) -> None:
     assert MAIN[kind] in judged
 
 
+@pytest.mark.parametrize("kind", ["tf-aws", "tf-azure"])
+def test_a_key_that_says_another_rule_is_refused(kind: str) -> None:
+    files = generated(kind)
+    text, count = re.subn(
+        r'^    "(vda/ingress/[a-z]+)', r'    "\1x', files["rules.tf"], count=1, flags=re.MULTILINE
+    )
+    assert count == 1
+    with pytest.raises(InputError, match="the key of this rule does not say what the rule is"):
+        read(kind, files | {"rules.tf": text})
+
+
+@pytest.mark.parametrize("kind", ["azure", "tf-azure", "bicep"])
+def test_one_rule_with_the_priority_of_another_is_refused(kind: str) -> None:
+    files, file = generated(kind), MAIN[kind]
+    number = re.compile(r"""(\bpriority"? *[:=] *)([1-4][0-9]{3})\b""")
+    first = number.search(files[file])
+    assert first
+    assert first[2] != "4096"
+    others = [found[2] for found in number.finditer(files[file]) if found[2] != first[2]]
+    # That of its neighbour, and that of the deny, which ends its group.
+    for other in (others[0], "4096"):
+        spoiled = files[file][: first.start(2)] + other + files[file][first.end(2) :]
+        with pytest.raises(InputError) as caught:
+            read(kind, files | {file: spoiled})
+        (problem,) = caught.value.problems
+        assert problem.code == "priority-clash"
+
+
 # Files that the tools take up from the folder of a module without being told.
 TAKEN_UP = [
     "more.tf",
