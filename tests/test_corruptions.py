@@ -423,7 +423,17 @@ def test_what_is_generated_is_read(kind: str) -> None:
         assert rule.origin.mark.line > 1
 
 
-@pytest.mark.parametrize("name", CORRUPTIONS)
+# HCL takes long to read, so the fast suite has one of its kinds where every kind is read many times.
+FEW_OF_HCL = [pytest.param(kind, marks=pytest.mark.slow if kind == "tf-azure" else ()) for kind in CLOUDS]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if kind.startswith("tf") and number % 3 else ())
+        for number, (name, (kind, _)) in enumerate(CORRUPTIONS.items())
+    ],
+)
 def test_a_corruption_is_refused_or_changes_the_traffic(name: str) -> None:
     kind, change = CORRUPTIONS[name]
     files = change(dict(generated(kind)))
@@ -611,7 +621,7 @@ WORDS = re.compile(
 )
 
 
-@pytest.mark.parametrize("kind", CLOUDS)
+@pytest.mark.parametrize("kind", FEW_OF_HCL)
 def test_a_lost_character_is_noticed(kind: str) -> None:
     text = generated(kind)[MAIN[kind]]
     chance = random.Random(11)
@@ -637,7 +647,7 @@ def read_or_place(kind: str, files: Files) -> object:
         return [problem.mark for problem in error.problems if problem.mark]
 
 
-@pytest.mark.parametrize("kind", CLOUDS)
+@pytest.mark.parametrize("kind", FEW_OF_HCL)
 @pytest.mark.parametrize(
     "text",
     [

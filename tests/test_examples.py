@@ -71,8 +71,20 @@ def test_stable_prefixes_permit_the_same(path: Path) -> None:
     assert traffic_of(minimize(policy, "stable").groups) == traffic_of(policy.groups)
 
 
-@each_deployment
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize(
+    ("path", "target"),
+    [
+        # An example is fast in the target that it is an example of.
+        pytest.param(
+            path,
+            target,
+            id=f"{_target(path)}-{path.parent.name}-{target}",
+            marks=() if target == _target(path) else pytest.mark.slow,
+        )
+        for path in DEPLOYMENTS
+        for target in TARGETS
+    ],
+)
 def test_what_is_written_reads_back_with_the_same_meaning(path: Path, target: str) -> None:
     compilation = _compiled(path)
     assert compilation.deployment.networks
@@ -102,6 +114,7 @@ def _script() -> ModuleType:
     return module
 
 
+@pytest.mark.slow
 def test_the_build_script_makes_the_groups(ec2: Any) -> None:
     vpc = ec2.create_vpc(CidrBlock="10.20.0.0/16")["Vpc"]["VpcId"]
     path = EXAMPLES / "terraform" / "reference" / "deployment.yaml"

@@ -413,12 +413,10 @@ def test_the_order_of_the_input_does_not_matter(data: Callable[[], dict[str, Any
         assert files_of(other) == wanted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("data", "seeds"),
-    [
-        ("t.nasty_data()", ("1", "2")),
-        pytest.param("real.example('reference')", ("1", "2", "3"), marks=pytest.mark.slow),
-    ],
+    [("t.nasty_data()", ("1", "2")), ("real.example('reference')", ("1", "2", "3"))],
     ids=["nasty", "reference"],
 )
 def test_the_seed_of_hashes_does_not_matter(data: str, seeds: tuple[str, ...], tmp_path: Path) -> None:
