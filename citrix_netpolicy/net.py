@@ -8,6 +8,7 @@ line of numbers, so that union, difference and containment are operations on int
 from __future__ import annotations
 
 import ipaddress
+from bisect import bisect_right
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -23,6 +24,7 @@ __all__ = [
     "Service",
     "ServiceSet",
     "icmp",
+    "joined_runs",
     "merge_prefixes",
     "ports",
     "prefixes_between",
@@ -90,6 +92,7 @@ _BASE: Final = {
     Protocol.OTHER: 4 * _STRETCH,
 }
 _PROTOCOLS: Final = tuple(_BASE)
+_BEYOND: Final = _STRETCH * len(_BASE)  # more than any number of the line
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +113,12 @@ class ServiceSet:
                 return ALL
             base = _BASE[protocol]
             ranges.append((base + first, base + last))
-        return cls(_joined(ranges))
+        return cls(joined_runs(ranges))
+
+    @classmethod
+    def union(cls, sets: Iterable[ServiceSet]) -> ServiceSet:
+        """Return what is in one of `sets`."""
+        return cls(joined_runs([span for one in sets for span in one.ranges]))
 
     def blocks(self) -> tuple[Service, ...]:
         """Return the maximal services inside this set: the fewest rules that open exactly this set.
@@ -128,10 +136,26 @@ class ServiceSet:
         absent = [protocol for version, protocol in _ICMP_OF.items() if version not in versions]
         return self - ServiceSet.of(*(Service(protocol, 0, LAST_PORT) for protocol in absent))
 
+    def holds(self, service: Service) -> bool:
+        """Tell whether all of a service is in this set."""
+        if service.protocol is Protocol.ALL:
+            return self == ALL
+        first, last = _on_line(service)
+        at = bisect_right(self.ranges, (first, _BEYOND)) - 1
+        return at >= 0 and last <= self.ranges[at][1]
+
+    def meets(self, service: Service) -> bool:
+        """Tell whether a part of a service is in this set."""
+        if service.protocol is Protocol.ALL:
+            return bool(self.ranges)
+        first, last = _on_line(service)
+        at = bisect_right(self.ranges, (last, _BEYOND)) - 1
+        return at >= 0 and first <= self.ranges[at][1]
+
     def __or__(self, other: ServiceSet) -> ServiceSet:
         if self.ranges == other.ranges or not other.ranges:
             return self
-        return ServiceSet(_joined([*self.ranges, *other.ranges])) if self.ranges else other
+        return ServiceSet(joined_runs([*self.ranges, *other.ranges])) if self.ranges else other
 
     def __and__(self, other: ServiceSet) -> ServiceSet:
         if self.ranges == other.ranges:
@@ -185,7 +209,13 @@ class ServiceSet:
         return ", ".join(parts) or "nothing"
 
 
-def _joined(ranges: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+def _on_line(service: Service) -> tuple[int, int]:
+    base = _BASE[service.protocol]
+    return base + service.first, base + service.last
+
+
+def joined_runs(ranges: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """Return the numbers of some ranges, first and last inclusive, as ascending ranges with gaps between."""
     joined: list[tuple[int, int]] = []
     for low, high in sorted(ranges):
         if joined and low <= joined[-1][1] + 1:
