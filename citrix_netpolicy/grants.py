@@ -221,7 +221,7 @@ def _size(grant: Grant) -> int:
 
 def grants_of(direction: Direction, rules: Iterable[Rule]) -> Grants:
     """Return the grants that rules of one direction come from; rules that do not know are a grant each."""
-    if isinstance(rules, SpelledOut):
+    if isinstance(rules, GrantedRules):
         return rules.grants
     sets: dict[Prefix, PrefixSet] = {}
     grants = []

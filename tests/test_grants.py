@@ -20,7 +20,7 @@ from support.strategies import (
 )
 
 from citrix_netpolicy.grants import Grant, Grants, PrefixSet, SpelledOut, grants_of
-from citrix_netpolicy.minimize import FewestRules
+from citrix_netpolicy.minimize import FewestRules, minimize_rules
 from citrix_netpolicy.net import Service, ServiceSet
 from citrix_netpolicy.policy import Direction, Group, GroupKey, Rule
 from citrix_netpolicy.traffic import reach_of
@@ -106,6 +106,7 @@ def test_a_set_holds_or_meets_a_service_as_packets_say(found: ServiceSet, servic
 def test_rules_that_know_their_grants_are_not_taken_apart() -> None:
     grants = Grants(INGRESS, [Grant(PrefixSet.of([PREFIXES[0]]), ServiceSet.of(SERVICES[0]), ())])
     assert grants_of(INGRESS, SpelledOut(grants)) is grants
+    assert grants_of(INGRESS, minimize_rules(SpelledOut(grants))) is grants
 
 
 def test_a_group_of_sides_is_the_group_of_their_rules() -> None:
