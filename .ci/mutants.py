@@ -104,7 +104,8 @@ def _copy(folder: Path) -> Path:
 def _notice(checkout: Path, module: Path, limit: float | None = None) -> bool:
     """Return whether a module's tests fail in a checkout, or last longer than the limit."""
     test = f"tests/test_{module.stem}.py"
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-n", "0", "-p", "no:cacheprovider", test]
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-n", "0", "-p", "no:cacheprovider"]
+    command += ["--examples-factor", "1", test]
     environment = {**os.environ, "PYTHONPATH": str(checkout), "PYTHONDONTWRITEBYTECODE": "1", "CI": "true"}
     try:
         done = subprocess.run(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 from typing import TYPE_CHECKING, Final, Literal, get_args
@@ -180,7 +180,8 @@ OMISSIONS: Final[tuple[type[Omission], ...]] = get_args(Omission)
 
 def omission_order(omission: Omission) -> tuple[object, ...]:
     """Sort omissions by entry, then by kind, then by what they say."""
-    return (omission.entry, OMISSIONS.index(type(omission)), astuple(omission)[1:])
+    kind = type(omission)
+    return (omission.entry, OMISSIONS.index(kind), [getattr(omission, name) for name in kind.__slots__])
 
 
 @dataclass(frozen=True, slots=True)

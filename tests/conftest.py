@@ -6,12 +6,15 @@ import os
 import shutil
 import subprocess
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
 
 import pytest
-from hypothesis import settings
+from hypothesis import is_hypothesis_test, settings
 from support import real
 from support.azurerm import azurerm
+
+from citrix_netpolicy.syntax import hcl
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +28,49 @@ __all__ = ["azurerm"]  # a fixture that lives beside what it offers
 # A busy machine is no bug.
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
+
+# Hypothesis keeps the settings of a law here, and offers no other way to change them from outside.
+_SETTINGS: Final = "_hypothesis_internal_use_settings"
+# The fast suite tries a law on a part of its examples, and on no fewer than these.
+_PART: Final = 0.1
+_FEWEST: Final = 10
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the number that the examples of every law are multiplied by."""
+    parser.addoption(
+        "--examples-factor",
+        type=float,
+        default=_PART,
+        metavar="FACTOR",
+        help=f"try each law on FACTOR times its examples (default: {_PART}, and {_FEWEST} examples or more); "
+        "above 1, they are always new",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Multiply the examples of every law."""
+    factor: float = config.getoption("--examples-factor")
+    if factor == 1:
+        return
+    functions = (getattr(item, "obj", None) for item in items)
+    for law in {id(function): function for function in functions if is_hypothesis_test(function)}.values():
+        if not hasattr(law, _SETTINGS):
+            raise pytest.UsageError("a law has no settings: does hypothesis keep them elsewhere now?")
+        usual: settings = getattr(law, _SETTINGS)
+        count = max(round(usual.max_examples * factor), min(usual.max_examples, _FEWEST))
+        changed = settings(usual, max_examples=count)
+        if factor > 1:
+            changed = settings(changed, derandomize=False, database=None)
+        setattr(law, _SETTINGS, changed)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def second_opinion() -> Iterator[None]:
+    """Ask python-hcl2 once for each text; it is by far the slowest part of reading a module."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hcl, "parse", lru_cache(maxsize=100)(hcl.parse))
+        yield
 
 
 @pytest.fixture(scope="session")

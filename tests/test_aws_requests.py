@@ -238,9 +238,16 @@ def test_a_group_of_another_account_is_named_with_its_account(check: Check) -> N
 
 
 @pytest.mark.parametrize(
-    ("name", "network"), [("reference", "main"), ("two-networks", "control"), ("two-networks", "workload")]
+    ("name", "network", "ipv6"),
+    [
+        ("reference", "main", True),
+        pytest.param("two-networks", "control", False, marks=pytest.mark.slow),
+        pytest.param("reference", "main", False, marks=pytest.mark.slow),
+        pytest.param("two-networks", "control", True, marks=pytest.mark.slow),
+        pytest.param("two-networks", "workload", False, marks=pytest.mark.slow),
+        pytest.param("two-networks", "workload", True, marks=pytest.mark.slow),
+    ],
 )
-@pytest.mark.parametrize("ipv6", [False, True], ids=["ipv4", "dual"])
 def test_an_example_read_back_from_ec2_permits_the_same(
     name: str, network: str, ipv6: bool, ec2: EC2Client
 ) -> None:
@@ -345,6 +352,11 @@ def mixed(chance: random.Random) -> list[Rule]:
     return rules
 
 
+def first_fast(count: int, *, fast: int) -> list[Any]:
+    """Return seeds, all but the first of which are for the slow suite."""
+    return [pytest.param(seed, marks=pytest.mark.slow if seed >= fast else ()) for seed in range(count)]
+
+
 def moves(rules: list[Rule], more: list[Rule], groups_per_interface: int) -> Iterator[tuple[int, int, int]]:
     """Add rules one by one; yield how many groups there were, how many there are, how many rules moved."""
 
@@ -364,7 +376,7 @@ def moves(rules: list[Rule], more: list[Rule], groups_per_interface: int) -> Ite
         before = after
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", first_fast(12, fast=4))
 def test_a_new_rule_moves_no_other_while_the_number_of_groups_stays(seed: int) -> None:
     chance = random.Random(seed)
     rules = mixed(chance)
@@ -374,7 +386,7 @@ def test_a_new_rule_moves_no_other_while_the_number_of_groups_stays(seed: int) -
         assert moved == 0 or now > groups
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", first_fast(6, fast=1))
 def test_a_new_rule_moves_hardly_any_other_when_the_last_group_fills(seed: int) -> None:
     chance = random.Random(seed)
     rules = hosts(300)

@@ -22,12 +22,15 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 DEPLOYMENTS = sorted(EXAMPLES.glob("*/*/deployment.yaml"))
 
 
-def azure_networks() -> Iterator[real.Case]:
+def azure_networks() -> Iterator[tuple[Path, str]]:
     for path in DEPLOYMENTS:
-        compilation = compile_deployment(Deployment.load(path))
-        for name, network in compilation.deployment.networks.items():
+        for name, network in Deployment.load(path).networks.items():
             if network.cloud == "azure":
-                yield real.Case.of(compilation, name)
+                yield path, name
+
+
+def case_of(path: Path, network: str) -> real.Case:
+    return real.Case.of(compile_deployment(Deployment.load(path)), network)
 
 
 def nsgs(case: real.Case) -> dict[str, NetworkSecurityGroup]:
@@ -81,16 +84,22 @@ def disagreements(group: Group, nsg: Any) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "case", NETWORKS, ids=lambda case: f"{case.options.deployment}-{case.options.network}"
+    ("path", "network"),
+    [
+        pytest.param(path, network, id=f"{path.parent.name}-{network}", marks=marks)
+        for number, (path, network) in enumerate(NETWORKS)
+        for marks in [pytest.mark.slow if number else ()]
+    ],
 )
-def test_azure_decides_as_the_traffic_says(case: real.Case) -> None:
+def test_azure_decides_as_the_traffic_says(path: Path, network: str) -> None:
+    case = case_of(path, network)
     made = nsgs(case)
     for group in case.groups:
         assert disagreements(group, resource_of(made[group.tier])) == []
 
 
 def test_without_the_final_denies_the_virtual_network_is_let_in() -> None:
-    case = NETWORKS[0]
+    case = case_of(*NETWORKS[0])
     body = resource_of(nsgs(case)["sql"])
     rules = body["properties"]["securityRules"]
     open_ = {"properties": {"securityRules": [r for r in rules if r["properties"]["access"] == "Allow"]}}

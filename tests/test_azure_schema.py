@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from support import real
-from test_terraform_azure import FORMS, compiled
+from test_terraform_azure import FORMS, compiled, formed
 
 from citrix_netpolicy.targets.azure.arm import asg_of, model_of, properties_of, resource_of
 from citrix_netpolicy.targets.azure.groups import NetworkSecurityGroup, network_security_groups
@@ -39,7 +39,7 @@ def complain() -> Any:
 
 @pytest.fixture(params=FORMS)
 def groups(request: pytest.FixtureRequest) -> tuple[NetworkSecurityGroup, ...]:
-    return groups_of(compiled(**FORMS[request.param]))
+    return groups_of(formed(request.param))
 
 
 def groups_of(case: real.Case) -> tuple[NetworkSecurityGroup, ...]:

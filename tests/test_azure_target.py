@@ -450,8 +450,14 @@ def test_nothing_depends_on_the_order_of_rules_or_on_being_written_again(
     assert write(case, {name: written[name] for name in written if name == IDENTITIES}) == written
 
 
+# One example is fast, and the others are for the slow suite.
+examples_by_speed = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name == "reference" else pytest.mark.slow) for name in EXAMPLES]
+)
+
+
 @pytest.mark.parametrize("peers", ["cidr", "group"])
-@pytest.mark.parametrize("name", EXAMPLES)
+@examples_by_speed
 def test_an_example_has_the_fewest_rules_by_proof_and_stays_as_it_is(name: str, peers: str) -> None:
     for case in parts(name, peers=peers):
         files = case.files("azure")
@@ -630,13 +636,14 @@ def _subnets(tier: Any) -> list[str]:
     return list(tier if isinstance(tier, list) else tier["subnets"])
 
 
-def test_through_many_edits_rules_that_stay_keep_their_priority() -> None:
+@pytest.mark.parametrize("edits", [12, pytest.param(40, marks=pytest.mark.slow)])
+def test_through_many_edits_rules_that_stay_keep_their_priority(edits: int) -> None:
     chance = random.Random(20)
     data = in_azure("reference")
     previous: dict[str, str] = {}
     before: dict[tuple[str, str], dict[str, Placed]] = {}
     seen = {"stayed": 0, "came": 0, "went": 0}
-    for number in range(40):
+    for number in range(edits):
         case = case_without_lint(data)
         files = write(case, previous)
         after = placed(files)
@@ -658,7 +665,7 @@ def test_through_many_edits_rules_that_stay_keep_their_priority() -> None:
             assert traffic_of(read(files)) == traffic_of(as_azure_says(case))
         previous, before = files, after
         edit(data, chance)
-    assert all(count > 40 for count in seen.values()), seen
+    assert all(count > edits for count in seen.values()), seen
 
 
 @examples(40)
@@ -837,7 +844,7 @@ def put_and_get(
 
 
 @pytest.mark.parametrize("peers", ["cidr", "group"])
-@pytest.mark.parametrize("name", EXAMPLES)
+@examples_by_speed
 def test_azures_client_puts_an_example_and_gets_the_same_traffic_back(
     name: str, peers: str, client: NetworkManagementClient
 ) -> None:
@@ -903,7 +910,7 @@ def without_icmp(groups: Iterable[Group]) -> tuple[Group, ...]:
     )
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
+@examples_by_speed
 def test_a_deployment_in_aws_and_in_azure_permits_the_same(name: str) -> None:
     data = in_azure(name, peers="cidr") | {"quotas": {"rules-per-group": 200}}
     theirs = json.loads(json.dumps(data).replace('"azure"', '"aws"'))

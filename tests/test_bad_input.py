@@ -79,12 +79,19 @@ def _refused(
     return text
 
 
+@pytest.fixture(scope="module")
+def bad() -> Iterator[Path]:
+    """Return the folder of the cases, and see at the end of the module that nothing wrote into it."""
+    before = _snapshot(BAD)
+    yield BAD
+    assert _snapshot(BAD) == before
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_is_refused(
-    case: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    case: str, bad: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(BAD)
-    before = _snapshot(BAD)
+    monkeypatch.chdir(bad)
     file = Path(f"{case}.yaml")
     head = file.read_text(encoding="utf-8").partition("\n")[0]
     more = shlex.split(head.removeprefix("# arguments:")) if head.startswith("# arguments:") else []
@@ -94,7 +101,6 @@ def test_is_refused(
         assert re.match(f"error: {place}.", line)
     expected = re.escape(Path(f"{case}.txt").read_text(encoding="utf-8")).replace("<any>", ".+")
     assert re.fullmatch(expected, said), said
-    assert _snapshot(BAD) == before
 
 
 def test_only_faults_that_the_parser_finds_are_left_to_its_words() -> None:
@@ -153,7 +159,10 @@ def test_both_parsers_of_pyyaml_agree(case: str, monkeypatch: pytest.MonkeyPatch
         pytest.param(b"{" * 100_000, "1:2: expected a plain key", id="braces"),
         pytest.param(b"? " * 100_000, "1:3: expected a plain key", id="question-marks"),
         pytest.param(
-            b"[" + b"1," * 250_000 + b"1]", "1:400002: the file contains more than 200000 values", id="values"
+            b"[" + b"1," * 250_000 + b"1]",
+            "1:400002: the file contains more than 200000 values",
+            id="values",
+            marks=pytest.mark.slow,
         ),
         pytest.param(
             b"name: site\rcloud: aws\r",
@@ -438,6 +447,7 @@ def test_the_good_deployment_compiles() -> None:
         assert render(compile_deployment(deployment), "terraform", network).files
 
 
+@pytest.mark.slow
 def test_every_wrong_value_at_a_few_places() -> None:
     compiled = [
         _compile(_changed([(number, wrong, None)]))

@@ -81,7 +81,23 @@ def test_the_folder_is_as_it_should_be(checked: Checked, capsys: pytest.CaptureF
     assert capsys.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("slip", ["gone", "longer", "empty", "other text", "not text", "a folder", "swapped"])
+SLIPS = ("gone", "longer", "empty", "other text", "not text", "a folder", "swapped")
+
+
+# Every case with every slip; the fast suite has each of both, and not all pairs.
+PAIRS = [
+    pytest.param(
+        case,
+        slip,
+        id="-".join((*case, slip.replace(" ", "-"))),
+        marks=() if other == number % len(SLIPS) else pytest.mark.slow,
+    )
+    for number, case in enumerate(CASES)
+    for other, slip in enumerate(SLIPS)
+]
+
+
+@pytest.mark.parametrize(("checked", "slip"), PAIRS, indirect=["checked"])
 def test_a_slip_in_any_file_is_seen(checked: Checked, slip: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert checked.files
     for name in checked.files:

@@ -386,7 +386,9 @@ def test_there_are_many_corruptions_of_every_target() -> None:
     assert min(counts.values()) >= 10, counts
 
 
-@pytest.mark.parametrize("kind", MAIN)
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=pytest.mark.slow if kind == "tf-azure" else ()) for kind in MAIN]
+)
 def test_a_tier_that_is_kept_under_another_key_is_read(kind: str) -> None:
     target = TARGETS.get(kind, kind)
     data = real.example("reference") | {"cloud": CLOUDS[kind], "peers": "group"}

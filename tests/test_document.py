@@ -192,6 +192,10 @@ def test_an_anchor_alone_is_harmless() -> None:
 def test_bounds() -> None:
     assert read("[" * 40 + "]" * 40).data
     assert refusal("[" * 41 + "]" * 41) == "file:1:41: values are nested more than 40 levels deep"
+
+
+@pytest.mark.slow
+def test_the_largest_file() -> None:
     limit = 4 * 1024 * 1024
     assert parse(b"a" * limit, "file").data == "a" * limit
     with pytest.raises(InputError, match=r"^file:1:1: the file is larger than 4 MiB$"):

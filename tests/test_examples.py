@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from support import real
 
-from citrix_netpolicy import Deployment, compile_deployment, traffic_of
+from citrix_netpolicy import Compilation, Deployment, compile_deployment, traffic_of
 from citrix_netpolicy.cli import Exit, main
 from citrix_netpolicy.minimize import minimize
 from citrix_netpolicy.targets import TARGETS
@@ -30,6 +31,11 @@ each_deployment = pytest.mark.parametrize(
 
 def _target(path: Path) -> str:
     return path.parent.parent.name
+
+
+@cache
+def _compiled(path: Path) -> Compilation:
+    return compile_deployment(Deployment.load(path))
 
 
 @each_deployment
@@ -55,20 +61,20 @@ def _contents(folder: Path) -> dict[str, bytes]:
 
 @each_deployment
 def test_the_rules_are_as_few_as_the_bound(path: Path) -> None:
-    compilation = compile_deployment(Deployment.load(path))
+    compilation = _compiled(path)
     assert compilation.policy.rule_count == compilation.lower_bound < compilation.naive_rules
 
 
 @each_deployment
 def test_stable_prefixes_permit_the_same(path: Path) -> None:
-    policy = compile_deployment(Deployment.load(path)).policy
+    policy = _compiled(path).policy
     assert traffic_of(minimize(policy, "stable").groups) == traffic_of(policy.groups)
 
 
 @each_deployment
 @pytest.mark.parametrize("target", TARGETS)
 def test_what_is_written_reads_back_with_the_same_meaning(path: Path, target: str) -> None:
-    compilation = compile_deployment(Deployment.load(path))
+    compilation = _compiled(path)
     for name, network in compilation.deployment.networks.items():
         if network.cloud in TARGETS[target]:
             groups = real.read(real.files_of(compilation, target, name), target, network.cloud)
@@ -89,7 +95,7 @@ def test_the_build_script_makes_the_groups(ec2: Any) -> None:
     vpc = ec2.create_vpc(CidrBlock="10.20.0.0/16")["Vpc"]["VpcId"]
     path = EXAMPLES / "terraform" / "reference" / "deployment.yaml"
     ids = _script().apply(ec2, str(path), vpc)
-    policy = compile_deployment(Deployment.load(path)).policy
+    policy = _compiled(path).policy
     groups = ec2.describe_security_groups(GroupIds=list(ids.values()))["SecurityGroups"]
     made = {group["GroupId"]: group for group in groups}
     for group in policy.groups:

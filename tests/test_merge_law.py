@@ -211,7 +211,12 @@ PAIRS = [(one, two) for one in EDITS for two in EDITS if one != two]
 
 
 @pytest.mark.parametrize(
-    ("target", "cloud"), [("terraform", "azure"), ("terraform", "aws"), ("bicep", "azure")]
+    ("target", "cloud"),
+    [
+        pytest.param("terraform", "azure", marks=pytest.mark.slow),
+        pytest.param("terraform", "aws", marks=pytest.mark.slow),
+        ("bicep", "azure"),
+    ],
 )
 def test_merged_branches_compile_to_what_both_say(
     target: str, cloud: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

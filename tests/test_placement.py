@@ -275,8 +275,20 @@ def test_a_prefix_list_weighs_its_maximum_in_a_rule_that_stays() -> None:
     assert {finding.code for finding in after.findings} == {"attach-first"}
 
 
-@pytest.mark.parametrize("target", ["terraform", "aws"])
-def test_the_56th_administrator_prefix_of_a_plain_deployment_moves_no_rule(target: str) -> None:
+STEPS = (8, 20, 27, 29, 41, 56, 59)
+
+
+@pytest.mark.parametrize(
+    ("target", "counts"),
+    [
+        ("aws", (8, 56)),
+        pytest.param("aws", STEPS, marks=pytest.mark.slow),
+        pytest.param("terraform", STEPS, marks=pytest.mark.slow),
+    ],
+)
+def test_the_56th_administrator_prefix_of_a_plain_deployment_moves_no_rule(
+    target: str, counts: tuple[int, ...]
+) -> None:
     def files(count: int, previous: dict[str, str] | None) -> dict[str, str]:
         data = real.example("reference")
         addresses = [f"10.99.{number // 100}.{2 * (number % 100)}" for number in range(count)]
@@ -285,7 +297,7 @@ def test_the_56th_administrator_prefix_of_a_plain_deployment_moves_no_rule(targe
 
     previous: dict[str, str] | None = None
     placed: dict[tuple[str, str], str] = {}
-    for count in (8, 20, 27, 29, 41, 56, 59):
+    for count in counts:
         previous = files(count, previous)
         found = folder.read_rules(previous, target, "aws")
         now = {

@@ -109,7 +109,18 @@ def test_literals_of_hcl_are_read_back(value: dict[str, Any]) -> None:
     assert json.dumps(found.data) == json.dumps({"locals": value})
 
 
-@pytest.mark.parametrize("path", [path for path in EXAMPLES if path.name == "rules.tf"], ids=str)
+# The smallest are fast.
+RULES = sorted((path for path in EXAMPLES if path.name == "rules.tf"), key=lambda path: path.stat().st_size)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, id=path.parent.relative_to(path.parents[3]).as_posix(), marks=marks)
+        for number, path in enumerate(RULES)
+        for marks in [pytest.mark.slow if number >= 3 else ()]
+    ],
+)
 def test_two_parsers_read_the_rules_of_every_example(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert hcl.plain(hcl.parse(text, "rules.tf")["locals"]) == [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -30,6 +31,12 @@ RULE = "azurerm_network_security_rule"
 FORMS: dict[str, dict[str, Any]] = {"prefixes": {}, "groups": {"peers": "group"}, "open": {"egress": "open"}}
 
 
+@cache
+def formed(form: str) -> real.Case:
+    """Return the deployment in one of the forms."""
+    return compiled(**FORMS[form])
+
+
 def compiled(**changes: Any) -> real.Case:
     """The reference deployment in Azure, with a load balancer and a service tag."""
     data = real.example("reference")
@@ -48,7 +55,10 @@ def compiled(**changes: Any) -> real.Case:
 
 @pytest.fixture(params=FORMS)
 def case(request: pytest.FixtureRequest) -> real.Case:
-    return compiled(**FORMS[request.param])
+    return formed(request.param)
+
+
+two_slow = [form if form == "groups" else pytest.param(form, marks=pytest.mark.slow) for form in FORMS]
 
 
 def test_a_module_reads_back_with_the_same_meaning(case: real.Case) -> None:
@@ -61,6 +71,7 @@ def test_writing_again_changes_nothing(case: real.Case) -> None:
     assert case.files("terraform", files) == files == case.files("terraform")
 
 
+@pytest.mark.parametrize("case", two_slow, indirect=True)
 def test_a_rule_that_stays_keeps_its_priority(case: real.Case) -> None:
     files = case.files("terraform")
     number = re.findall(r" priority += (1[0-9]{3}|2[0-9]{3}|3[0-9]{3})\n", files["rules.tf"])[0]
