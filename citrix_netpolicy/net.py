@@ -131,7 +131,8 @@ class ServiceSet:
 
     def without_icmp_beside(self, versions: Collection[int]) -> ServiceSet:
         """Return this set without the ICMP of address families that are not in `versions`."""
-        if self == ALL:
+        has_icmp = bool(self.ranges) and self.ranges[-1][1] >= _BASE[Protocol.ICMP]
+        if not has_icmp or self == ALL:
             return self
         absent = [protocol for version, protocol in _ICMP_OF.items() if version not in versions]
         return self - ServiceSet.of(*(Service(protocol, 0, LAST_PORT) for protocol in absent))
