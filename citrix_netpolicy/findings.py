@@ -26,7 +26,8 @@ class Finding:
 
     `code` is a stable word for the check; `docs/codes.md` lists all of them. `subject` names the tier, role,
     entry or word that the check found. `locations` are places in files that say it, the first one foremost;
-    there are none when the deployment was made in Python.
+    there are none when the deployment was made in Python. `network` is that of the tier, where the finding is
+    about a tier.
     """
 
     code: str
@@ -35,3 +36,4 @@ class Finding:
     hint: str = ""
     severity: Severity = Severity.WARNING
     locations: tuple[Mark, ...] = field(default=(), compare=False)
+    network: str = field(default="", compare=False)

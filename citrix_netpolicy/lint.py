@@ -46,6 +46,10 @@ class _Compiled:
         mark = self.deployment.mark(path)
         return (mark,) if mark else ()
 
+    def network_of(self, end: str) -> str:
+        """Return the network of a tier, and nothing for an external."""
+        return self.deployment.network_of(end) if end in self.deployment.tiers else ""
+
     def holders(self, role: str) -> tuple[Mark, ...]:
         """Return the lines of the tiers and externals that have a role."""
         deployment = self.deployment
@@ -107,6 +111,7 @@ def _open_to_the_world(compiled: _Compiled) -> Iterator[Finding]:
                     f"including flows not meant for the Internet: {', '.join(inside)}",
                     "narrow the peer's addresses, or move roles that face the Internet to their own tier",
                     locations=compiled.at("tiers", group.tier),
+                    network=group.network,
                 )
 
 
@@ -122,6 +127,7 @@ def _egress_to_any_address(compiled: _Compiled) -> Iterator[Finding]:
                 f"for {names} ({item.cause.id})",
                 "filter names on a firewall or proxy and remove `egress-to-names: open`",
                 locations=compiled.at("tiers", item.source, "egress-to-names"),
+                network=compiled.deployment.network_of(item.source),
             )
 
 
@@ -199,6 +205,7 @@ def _port_collisions(compiled: _Compiled) -> Iterator[Finding]:
                     f"on tier `{flow.destination}`",
                     "choose another port, here and in the product",
                     locations=compiled.at("parameters", name),
+                    network=compiled.network_of(flow.destination),
                 )
 
 
@@ -258,6 +265,7 @@ def _lonely_tiers(compiled: _Compiled) -> Iterator[Finding]:
                 f"tier `{group.tier}` has no flow with any peer",
                 "check its roles, and that the roles it communicates with are deployed",
                 locations=compiled.at("tiers", group.tier),
+                network=group.network,
             )
 
 

@@ -24,6 +24,7 @@ from citrix_netpolicy.policy import (
 )
 from citrix_netpolicy.targets import Options
 from citrix_netpolicy.targets.aws import groups as aws
+from citrix_netpolicy.targets.describe import describe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -140,8 +141,12 @@ def requests(
 def test_every_request_fits_its_operation(case: real.Case, check: Check) -> None:
     groups = security_groups(case)
     ids = {group.key: f"sg-{number:017x}" for number, group in enumerate(groups)}
-    for operation, arguments in requests(groups, ids):
+    made = [*requests(groups, ids)]
+    for operation, arguments in made:
         check(operation, arguments)
+    assert len(made) == 4 * len(groups) > 0
+    asked = [arguments.get("IpPermissions", ()) for name, arguments in made if name.startswith("Authorize")]
+    assert sum(map(len, asked)) == case.policy.rule_count > 0
 
 
 def test_the_check_of_requests_is_able_to_fail(check: Check) -> None:
@@ -173,6 +178,7 @@ def test_names_and_descriptions_are_what_aws_accepts(case: real.Case) -> None:
 def test_every_permission_holds_one_rule_once(case: real.Case) -> None:
     groups = security_groups(case)
     ids = {group.key: f"id of {group.key}" for group in groups}
+    judged = 0
     for group in groups:
         for direction in Direction:
             permissions = group.permissions(direction, ids)
@@ -187,6 +193,22 @@ def test_every_permission_holds_one_rule_once(case: real.Case) -> None:
                 span = (permission.get("FromPort"), permission.get("ToPort"))
                 seen.append((permission["IpProtocol"], span, target))
             assert len(set(seen)) == len(seen), "AWS refuses the same permission twice"
+            judged += len(seen)
+    assert judged == case.policy.rule_count > 0
+
+
+def test_every_permission_says_why_it_is_there(case: real.Case) -> None:
+    groups = security_groups(case)
+    ids = {group.key: f"id of {group.key}" for group in groups}
+    judged = 0
+    for group in groups:
+        for direction in Direction:
+            rules = [rule for rule in group.rules if rule.direction is direction]
+            for rule, permission in zip(rules, group.permissions(direction, ids), strict=True):
+                (item,) = _items(permission)
+                assert item["Description"] == describe(rule.causes, 255)
+                judged += 1
+    assert judged == case.policy.rule_count > 0
 
 
 def _items(permission: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -468,13 +490,26 @@ def test_the_name_of_a_further_group_may_not_be_that_of_another_tier() -> None:
         security_groups(make_case(make_group("web", hosts(100)), make_group("web-2", [])))
 
 
-def test_the_key_of_a_further_group_is_never_that_of_another_tier() -> None:
-    case = make_case(make_group("web", hosts(100)), make_group("web/2", hosts(1)))
-    try:
-        keys = [group.key for group in security_groups(case)]
-    except TargetError:
+@pytest.mark.parametrize(
+    ("other", "keys"),
+    [
+        ("web/2", None),
+        ("web/3", ["web", "web/2", "web/3"]),
+        ("web/02", ["web", "web/02", "web/2"]),
+        ("WEB/2", ["WEB/2", "web", "web/2"]),
+        ("web2", ["web", "web/2", "web2"]),
+    ],
+)
+def test_the_key_of_a_further_group_is_never_that_of_another_tier(other: str, keys: list[str] | None) -> None:
+    case = make_case(make_group("web", hosts(100)), make_group(other, hosts(1)))
+    if keys is not None:
+        assert sorted(group.key for group in security_groups(case)) == keys
         return
-    assert len(set(keys)) == len(keys)
+    with pytest.raises(TargetError, match=f"share the group key `{other}`") as refusal:
+        security_groups(case)
+    assert [(problem.code, problem.path) for problem in refusal.value.problems] == [
+        ("name-clash", ("tiers", other))
+    ]
 
 
 @pytest.mark.parametrize("name", ["sg-x", "SG-x", "Sg-"])

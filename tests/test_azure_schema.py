@@ -49,6 +49,7 @@ def groups_of(case: real.Case) -> tuple[NetworkSecurityGroup, ...]:
 def test_the_json_is_what_azure_resource_manager_takes(
     complain: Any, groups: tuple[NetworkSecurityGroup, ...]
 ) -> None:
+    assert groups
     assert [
         line for group in groups for line in complain({"location": "westeurope", **resource_of(group)})
     ] == []
@@ -60,6 +61,8 @@ def test_the_models_are_what_azure_resource_manager_takes(
     if find_spec("azure") is None:
         real.absent("azure-mgmt-network is absent")
     ids = {group.tier: asg_of(group.tier) for group in groups}
+    assert all(group.rules for group in groups)
+    assert len(groups) > 1
     for group in groups:
         body = model_of(group, "westeurope", ids).as_dict()
         assert complain(body) == []

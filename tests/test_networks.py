@@ -154,6 +154,81 @@ def test_one_is_told_in_the_singular() -> None:
     assert head == "site: 1 group, 1 rule (the fewest possible); 1 when every flow is written out"
 
 
+def test_an_entry_that_is_left_out_for_two_reasons_counts_once() -> None:
+    data = _site("aws")
+    lacking = {"destination": "vda", "services": {"protocol": "tcp", "ports": 443}, "reason": "Web"}
+    data["flows"] = {
+        "none": {**lacking, "source": ["pvs", "fas"]},
+        "part": {**lacking, "source": ["pvs", "fas", "sql"]},
+    }
+    compilation = compile_deployment(Deployment(**data))
+    module = render(compilation, "aws")
+    omissions = compilation.resolution.omissions
+    assert [one.entry for one in omissions].count("flow:none") == 2
+    assert [one.entry for one in omissions].count("flow:part") == 2
+    entries = {one.entry for one in omissions} - {"flow:part"}
+    assert len(entries) == len(omissions) - 3
+    (told,) = [line for line in summary_lines(compilation, module) if "produced no rules" in line]
+    assert told.startswith(f"{len(entries)} entries produced no rules (")
+    assert sum(map(int, re.findall(r"[(,] ?([0-9]+) ", told))) == len(entries)
+    # What is listed is each reason, and that one of the two has rules is said.
+    lines = list(summary_lines(compilation, module, verbose=True))
+    none = lines.index(f"{len(entries)} entries produced no rules:")
+    part = lines.index("1 entry produced rules for a part only:")
+    assert {line.strip().split(": ")[0] for line in lines[none + 1 : part]} == entries
+    assert [line.split(": ")[0] for line in lines[part + 1 :]] == ["  flow:part"] * 2
+    # It is said without being asked, too.
+    short = list(summary_lines(compilation, module))
+    assert [line for line in short if line.startswith("1 entry produced rules for a part only (1 ")]
+
+
+def test_what_is_opened_for_a_name_has_rules() -> None:
+    tier = {"subnets": ["10.0.0.0/24"], "egress-to-names": "open"}
+    tiers = {"cloud-connector": tier, "vda": {"subnets": ["10.0.1.0/24"]}}
+    features = {"rendezvous": True, "gateway-service": True}
+    data = {"name": "site", "cloud": "aws", "tiers": tiers, "features": features}
+    compilation = compile_deployment(Deployment(**data))
+    lines = list(summary_lines(compilation, render(compilation, "aws"), verbose=True))
+    listed = {line.strip().split(": ")[0] for line in lines if line.startswith("  ")}
+    assert "rendezvous-tcp" in listed
+    assert "cloud-connector-citrix-cloud" not in listed
+
+
+def test_one_network_of_several_tells_no_findings_of_other_tiers() -> None:
+    def tier(role: str, network: str, number: int, **more: Any) -> dict[str, Any]:
+        return {"roles": [role], "network": network, "subnets": [f"10.0.{number}.0/28"], **more}
+
+    named = {"egress-to-names": "open"}
+    roles = ("netscaler-lom", "netscaler-mgmt", "ddc", "storefront", "cloud-connector")
+    tiers = {
+        f"{role}-{network}": tier(role, network, number, **(named if role == "cloud-connector" else {}))
+        for number, (network, role) in enumerate((n, r) for n in ("east", "west") for r in roles)
+    }
+    data = {
+        "name": "site",
+        "networks": {"east": {"cloud": "aws"}, "west": {"cloud": "aws"}},
+        "tiers": tiers,
+        "external": {"admin-workstation": ["0.0.0.0/0"]},
+        "features": {"tacacs-auth": True},
+        "parameters": {"xml-service-port": 9095},
+    }
+    compilation = compile_deployment(Deployment(**data))
+    told = {
+        network: [
+            line for line in summary_lines(compilation, render(compilation, "aws", network)) if "[" in line
+        ]
+        for network in ("east", "west", None)
+    }
+    of_tiers = {"open-to-the-world", "egress-to-any-address", "port-taken", "tier-without-peers"}
+    for network, other in (("east", "west"), ("west", "east")):
+        codes = {line.rpartition("[")[2].rstrip("]") for line in told[network]}
+        assert of_tiers | {"feature-without-effect"} <= codes
+        assert not [line for line in told[network] if f"-{other}`" in line]
+    # What is of no tier is told of each, and all of it where all networks are written.
+    assert {*told["east"], *told["west"]} == {*told[None]}
+    assert len(told[None]) > max(len(told["east"]), len(told["west"]))
+
+
 def test_the_command_says_one_count_for_each_network(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -206,6 +281,20 @@ def test_every_tier_of_every_network_tells_what_azure_cannot_express(target: str
     assert len(set(lines)) == len(losses)
     for code, tier in losses:
         assert [line for line in lines if f"`{tier}`" in line and line.endswith(f"[{code}]")], (code, tier)
+
+
+@pytest.mark.parametrize("target", [target for target, clouds in TARGETS.items() if "azure" in clouds])
+def test_every_tier_of_every_network_tells_that_its_egress_is_open(target: str) -> None:
+    data = _site("azure")
+    compilation = compile_deployment(Deployment(**{**data, "egress": "open"}))
+    module = render(compilation, target)
+    told = {network: [one.subject for one in output.findings] for network, output in module.outputs.items()}
+    tiers = data["tiers"]
+    assert told == {
+        network: sorted(tier for tier in tiers if tiers[tier]["network"] == network)
+        for network in data["networks"]
+    }
+    assert {finding.code for finding in module.findings} == {"egress-open"}
 
 
 def test_both_directions_of_a_part_are_the_part() -> None:

@@ -7,10 +7,15 @@ import re
 from typing import Any
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from citrix_netpolicy import Deployment, InputError, Module, compile_deployment, render
+from citrix_netpolicy.inputs.deployment import Exclusion
 from citrix_netpolicy.syntax import document
 from citrix_netpolicy.targets import TARGETS
+from citrix_netpolicy.targets.describe import plain_text
 
 CYRILLIC = "\u043c\u043e\u043d\u0438\u0442\u043e\u0440\u0438\u043d\u0433"
 NASTY = "a | b `c` <d> *e* [f](g) \\ _h_ ~i~ ${j} %{k} \"l\" 'm' &amp; #n"
@@ -46,6 +51,38 @@ def test_a_reason_that_no_cloud_accepts_a_letter_of_is_refused(reason: str) -> N
     # It says what is wanted, and not only that this is wrong.
     assert "reason" in problem.message
     assert re.search("letters|ASCII", problem.message)
+
+
+@pytest.mark.parametrize(
+    ("reason", "kept"),
+    [
+        ("\u00e9", "e"),
+        ("\u00c9\u00ea", "Ee"),
+        ("\uff11", "1"),
+        ("\u2460", "1"),
+        (f"{CYRILLIC} \u00df \u00fc", "u"),
+    ],
+)
+def test_a_letter_that_a_rule_keeps_without_its_accent_is_enough(reason: str, kept: str) -> None:
+    assert plain_text(reason) == kept
+    assert f'"{kept}"' in _rendered("terraform", "aws", reason).files["rules.tf"]
+
+
+@given(
+    st.text(
+        st.sampled_from("a\u00e9\u00df\u0133\u043c\u0439\u76d1\uff11\u2460\u00bd|` \u0301-.")
+        | st.characters(),
+        max_size=4,
+    )
+)
+def test_a_reason_is_taken_exactly_where_a_rule_keeps_something_of_it(reason: str) -> None:
+    assume("->" not in reason)  # an arrow becomes a word, and still says nothing
+    is_kept = re.search("[A-Za-z0-9]", plain_text(reason)) is not None
+    try:
+        taken = Exclusion(entry="ddc-vda", reason=reason)
+    except ValidationError:
+        taken = None
+    assert (taken is not None) == is_kept
 
 
 @pytest.mark.parametrize("key", ["exclude", "accept"])

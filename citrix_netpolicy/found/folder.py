@@ -50,7 +50,7 @@ def read(files: Mapping[str, str], target: str, cloud: str) -> Found:
     problems = [
         Problem(code="not-ours", message="this file is not part of the module", mark=Mark(name, 1, 1))
         for name in sorted(files)
-        if name.endswith((".tf", ".tf.json", ".bicep")) and name not in format_.files
+        if _ACTED_UPON.search(name) and name not in format_.files
     ]
     problems += [_missing(name) for name in format_.files if name not in files and _counts(name)]
     if problems:
@@ -71,6 +71,21 @@ def read_rules(files: Mapping[str, str], target: str, cloud: str) -> Found:
 def has_rules(files: Mapping[str, str], target: str, cloud: str) -> bool:
     """Tell whether the file that holds the rules of a target is there."""
     return _FORMATS[target, cloud].rules in files
+
+
+# What Terraform, OpenTofu and Bicep take up from a folder without being told: code, values of variables,
+# settings, and what a remote run is spared. Tests, lock files and what people read change nothing of a
+# deployment, and a file of values under another name is used only where a command names it.
+_ACTED_UPON: Final = re.compile(
+    r"""
+    \.(?:tf|tofu)(?:\.json)?\Z
+    |(?:(?:\A|/)terraform|\.auto)\.tfvars(?:\.json)?\Z
+    |(?:\A|/)\.terraformignore\Z
+    |\.bicep\Z
+    |(?:\A|/)bicepconfig\.json\Z
+    """,
+    re.VERBOSE,
+)
 
 
 def _counts(name: str) -> bool:
@@ -365,6 +380,7 @@ def _terraform_azure(text: str) -> Found:
 
 
 _BICEP: Final = "main.bicep"
+_PARAMETERS: Final = "main.bicepparam"
 
 
 def _bicep(text: str) -> Found:
@@ -484,6 +500,13 @@ def _check_bicep(files: Mapping[str, str]) -> None:
     context = azure_bicep.context_of(deployment, network, version, tiers["nsg"], tiers["asg"])
     expected = bicep.read_module(bicep.render(f"bicep/{_BICEP}.j2", **context), _BICEP)
     _check_tokens(module.rest, expected.rest, _BICEP)
+    if _PARAMETERS in files:
+        # The file that the README deploys with; whoever has other values gives them in a copy.
+        theirs = bicep.read_module(files[_PARAMETERS], _PARAMETERS)
+        ours = bicep.read_module(bicep.render(f"bicep/{_PARAMETERS}.j2", **context), _PARAMETERS)
+        _check_tokens(theirs.rest, ours.rest, _PARAMETERS)
+        if theirs.resources.data:
+            raise theirs.resources.root.refusal("a file of parameters holds no resources")
     for symbol, type_ in module.types.items():
         if type_ != expected.types[symbol]:
             node = Node(module.resources, (symbol,), None)

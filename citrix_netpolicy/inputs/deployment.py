@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -79,9 +80,10 @@ def _tier_name(value: Any) -> Any:
 
 
 def _reason(value: Any) -> Any:
-    # A reason becomes part of rule descriptions, where clouds accept little more than ASCII letters.
-    if isinstance(value, str) and not re.search("[A-Za-z0-9]", value):
-        raise ValueError("a reason is required (ASCII; it becomes the rule description)")
+    # A reason becomes part of rule descriptions, where clouds accept little more than ASCII letters. What is
+    # one of these but for an accent is kept there without it.
+    if isinstance(value, str) and not re.search("[A-Za-z0-9]", unicodedata.normalize("NFKD", value)):
+        raise ValueError("a reason needs Latin letters or digits; it becomes the description of rules")
     return value
 
 

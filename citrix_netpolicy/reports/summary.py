@@ -18,7 +18,7 @@ from citrix_netpolicy.resolve import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from citrix_netpolicy.compiler import Compilation
     from citrix_netpolicy.errors import NetpolicyError
@@ -56,13 +56,38 @@ def summary_lines(compilation: Compilation, module: Module, *, verbose: bool = F
     )
     for network, output in module.outputs.items():
         yield f"  network {network}: " + ", ".join(f"{tier} {count}" for tier, count in output.counts.items())
-    yield from finding_lines((*compilation.findings, *module.findings))
+    here = (finding for finding in compilation.findings if finding.network in ("", *module.outputs))
+    yield from finding_lines((*here, *module.findings))
     omissions = compilation.resolution.omissions
-    entries = "1 entry" if len(omissions) == 1 else f"{len(omissions)} entries"
-    yield f"{entries} produced no rules" + (":" if verbose else _reasons(omissions))
-    if verbose:
-        for omission in omissions:
-            yield f"  {omission.entry}: {omission}"
+    made = _with_rules(compilation)
+    silent = [omission for omission in omissions if omission.entry not in made]
+    partial = [omission for omission in omissions if omission.entry in made]
+    yield from _left_out(f"{_entries(silent)} produced no rules", silent, verbose=verbose)
+    if partial:
+        what = f"{_entries(partial)} produced rules for a part only"
+        yield from _left_out(what, partial, verbose=verbose)
+
+
+def _left_out(what: str, omissions: Sequence[Omission], *, verbose: bool) -> Iterator[str]:
+    if not verbose:
+        yield what + _reasons(omissions)
+        return
+    yield f"{what}:"
+    for omission in omissions:
+        yield f"  {omission.entry}: {omission}"
+
+
+def _with_rules(compilation: Compilation) -> set[str]:
+    """Return the entries and flows of the site that gave a rule."""
+    deployment, resolution = compilation.deployment, compilation.resolution
+    opened = (item for item in resolution.named if deployment.opens_to_names(item.source))
+    return {item.cause.id for items in (resolution.flows, opened) for item in items}
+
+
+def _entries(omissions: Iterable[Omission]) -> str:
+    """Tell how many entries these are: one may be left out for several reasons."""
+    number = len({omission.entry for omission in omissions})
+    return "1 entry" if number == 1 else f"{number} entries"
 
 
 def _counted(number: int, what: str) -> str:
@@ -83,8 +108,11 @@ def finding_lines(findings: Iterable[Finding]) -> Iterator[str]:
 
 
 def _reasons(omissions: Iterable[Omission]) -> str:
-    """Count the entries by kind of reason."""
-    kinds = Counter(map(_kind, omissions))
+    """Count the entries by kind of reason; one that has several counts for the first of them."""
+    first: dict[str, Omission] = {}
+    for omission in omissions:
+        first.setdefault(omission.entry, omission)
+    kinds = Counter(map(_kind, first.values()))
     told = ", ".join(
         f"{count} {kind}" for kind, count in sorted(kinds.items(), key=lambda item: (-item[1], item[0]))
     )
