@@ -17,7 +17,7 @@ from support.azurerm import azurerm
 from citrix_netpolicy.syntax import hcl
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from mypy_boto3_ec2 import EC2Client
 
@@ -50,19 +50,34 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Multiply the examples of every law."""
+    functions = (getattr(item, "obj", None) for item in items)
+    for law in {id(function): function for function in functions if is_hypothesis_test(function)}.values():
+        _multiply(law, config)
+
+
+def _multiply(law: object, config: pytest.Config) -> None:
     factor: float = config.getoption("--examples-factor")
     if factor == 1:
         return
-    functions = (getattr(item, "obj", None) for item in items)
-    for law in {id(function): function for function in functions if is_hypothesis_test(function)}.values():
-        if not hasattr(law, _SETTINGS):
-            raise pytest.UsageError("a law has no settings: does hypothesis keep them elsewhere now?")
-        usual: settings = getattr(law, _SETTINGS)
-        count = max(round(usual.max_examples * factor), min(usual.max_examples, _FEWEST))
-        changed = settings(usual, max_examples=count)
-        if factor > 1:
-            changed = settings(changed, derandomize=False, database=None)
-        setattr(law, _SETTINGS, changed)
+    if not hasattr(law, _SETTINGS):
+        raise pytest.UsageError("a law has no settings: does hypothesis keep them elsewhere now?")
+    usual: settings = getattr(law, _SETTINGS)
+    count = max(round(usual.max_examples * factor), min(usual.max_examples, _FEWEST))
+    changed = settings(usual, max_examples=count)
+    if factor > 1:
+        changed = settings(changed, derandomize=False, database=None)
+    setattr(law, _SETTINGS, changed)
+
+
+@pytest.fixture
+def try_law(pytestconfig: pytest.Config) -> Callable[[Callable[[], None]], None]:
+    """Try a law that a test defines within itself, on as many examples as the other laws."""
+
+    def tried(law: Callable[[], None]) -> None:
+        _multiply(law, pytestconfig)
+        law()
+
+    return tried
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -6,6 +6,7 @@ the same exactly when they allow the same packets of `PACKETS`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,7 @@ __all__ = [
     "POINTS",
     "PREFIXES",
     "SERVICES",
+    "TryLaw",
     "causes",
     "differences",
     "examples",
@@ -52,6 +54,10 @@ __all__ = [
 ]
 
 DIRECTIONS = (Direction.INGRESS, Direction.EGRESS)
+
+
+# What the fixture `try_law` does.
+TryLaw = Callable[[Callable[[], None]], None]
 
 
 def examples(count: int) -> settings:
