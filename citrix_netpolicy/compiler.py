@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from citrix_netpolicy.grants import Grant, Grants, PrefixSet, SpelledOut
 from citrix_netpolicy.inputs.catalog import load_catalog
+from citrix_netpolicy.inputs.deployment import Tier
 from citrix_netpolicy.lint import lint
 from citrix_netpolicy.minimize import lower_bound, minimize
 from citrix_netpolicy.net import ALL, Prefix, Protocol, Service, ServiceSet
@@ -18,20 +20,18 @@ from citrix_netpolicy.policy import (
     GroupReference,
     Policy,
     PrefixList,
-    Rule,
     ServiceTag,
-    rule_order,
 )
 from citrix_netpolicy.resolve import resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from datetime import date
 
     from citrix_netpolicy.findings import Finding
     from citrix_netpolicy.inputs.catalog import Catalog
     from citrix_netpolicy.inputs.deployment import Deployment, External
-    from citrix_netpolicy.policy import Peer
+    from citrix_netpolicy.policy import Point
     from citrix_netpolicy.resolve import Flow, Resolution
 
 __all__ = ["Compilation", "compile_deployment", "spell_out"]
@@ -86,86 +86,111 @@ def compile_deployment(
 def spell_out(deployment: Deployment, resolution: Resolution) -> Policy:
     """Return the policy that says each flow on its own: one rule for each prefix and service.
 
-    It permits what the flows say, before any rule is merged with another.
+    It permits what the flows say, before any rule is merged with another. Its rules are made when somebody
+    reads them.
     """
-    rules: dict[str, list[Rule]] = {tier: [] for tier in deployment.tiers}
-    for flow in resolution.flows:
-        if flow.source in rules and deployment.egress == "restricted":
-            rules[flow.source] += _rules(deployment, flow, Direction.EGRESS)
-        if flow.destination in rules:
-            rules[flow.destination] += _rules(deployment, flow, Direction.INGRESS)
-    for tier, tier_rules in rules.items():
-        tier_rules.extend(_probes(deployment, tier))
-    for item in resolution.named if deployment.egress == "restricted" else ():
-        if deployment.opens_to_names(item.source):
-            rules[item.source] += _egress_to_any(item.services, item.cause)
-    if deployment.egress == "open":
-        cause = Cause(
-            "egress-open",
-            "All egress is open",
-            ("deployment, egress",),
-            kind="setting",
-            mark=deployment.mark(("egress",)),
+    return _Speller(deployment).policy(resolution)
+
+
+class _Speller:
+    """Turns the flows of one deployment into grants of its groups. What an end is called is found once."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        self.deployment = deployment
+        self.grants: dict[tuple[str, Direction], list[Grant]] = {}
+        self.everywhere = tuple(PrefixSet.of([Prefix(version, 0, 0)]) for version in (4, 6))
+        self.sets = {
+            name: _by_family(end.subnets if isinstance(end, Tier) else end.addresses or ())
+            for name, end in deployment.ends.items()
+        }
+
+    def policy(self, resolution: Resolution) -> Policy:
+        deployment = self.deployment
+        is_restricted = deployment.egress == "restricted"
+        for flow in resolution.flows:
+            if flow.source in deployment.tiers and is_restricted:
+                self._add(flow.source, Direction.EGRESS, flow.destination, flow)
+            if flow.destination in deployment.tiers:
+                self._add(flow.destination, Direction.INGRESS, flow.source, flow)
+        for tier in deployment.tiers:
+            self._add_probes(tier)
+        for item in resolution.named if is_restricted else ():
+            if deployment.opens_to_names(item.source):
+                self._open(item.source, item.services, item.cause)
+        if not is_restricted:
+            mark = deployment.mark(("egress",))
+            cause = Cause(
+                "egress-open", "All egress is open", ("deployment, egress",), kind="setting", mark=mark
+            )
+            for tier in deployment.tiers:
+                self._open(tier, ALL, cause)
+        return Policy.of(
+            Group.of_sides(
+                GroupKey(deployment.network_of(tier), tier),
+                *(SpelledOut(Grants(way, self.grants.get((tier, way), ()))) for way in Direction),
+            )
+            for tier in deployment.tiers
         )
-        for tier_rules in rules.values():
-            tier_rules.extend(_egress_to_any(ALL, cause))
-    return Policy.of(
-        Group(GroupKey(deployment.network_of(tier), tier), tuple(sorted(tier_rules, key=rule_order)))
-        for tier, tier_rules in rules.items()
-    )
+
+    def _grant(self, tier: str, way: Direction, grant: Grant) -> None:
+        self.grants.setdefault((tier, way), []).append(grant)
+
+    def _add(self, tier: str, way: Direction, peer: str, flow: Flow) -> None:
+        """Grant a flow at the group of one of its ends."""
+        for found in self._peers(tier, peer):
+            services = flow.services
+            if isinstance(found, PrefixSet):
+                services = services.without_icmp_beside({found.version})
+            if services:
+                self._grant(tier, way, Grant(found, services, (flow.cause,)))
+
+    def _peers(self, tier: str, peer: str) -> Iterator[PrefixSet | Point]:
+        """Yield how the group of `tier` names the tier or external `peer`."""
+        deployment = self.deployment
+        external = deployment.external.get(peer)
+        if external:
+            point = _point(external)
+            yield from (point,) if point else self.sets[peer].values()
+            return
+        network = deployment.network_of(tier)
+        if deployment.peers_of(network) == "group" and deployment.network_of(peer) == network:
+            yield GroupReference(peer)
+            return
+        yield from (found for version, found in self.sets[peer].items() if version in self.sets[tier])
+
+    def _add_probes(self, tier: str) -> None:
+        """Grant Azure's load balancer its probes of a tier; the final deny would stop them otherwise."""
+        spans = (Service(Protocol.TCP, *span) for span in self.deployment.tiers[tier].probe_ports)
+        services = ServiceSet.of(*spans)
+        if services:
+            cause = Cause(
+                "load-balancer-probes",
+                "Health probes of the load balancer",
+                ("deployment, probe-ports",),
+                kind="setting",
+                mark=self.deployment.mark(("tiers", tier, "probe-ports")),
+            )
+            self._grant(tier, Direction.INGRESS, Grant(ServiceTag("AzureLoadBalancer"), services, (cause,)))
+
+    def _open(self, tier: str, services: ServiceSet, cause: Cause) -> None:
+        """Let a tier open services to any address."""
+        for anything in self.everywhere:
+            self._grant(tier, Direction.EGRESS, Grant(anything, services, (cause,)))
 
 
-def _rules(deployment: Deployment, flow: Flow, direction: Direction) -> Iterator[Rule]:
-    """Yield a flow as the rules of the group at one of its ends."""
-    ingress = direction is Direction.INGRESS
-    tier, peer = (flow.destination, flow.source) if ingress else (flow.source, flow.destination)
-    for found in _peers(deployment, tier, peer):
-        services = flow.services
-        if isinstance(found, Prefix):
-            services = services.without_icmp_beside({found.version})
-        for service in services.blocks():
-            yield Rule(direction, found, service, (flow.cause,))
+def _by_family(prefixes: Iterable[Prefix]) -> dict[int, PrefixSet]:
+    families: dict[int, list[Prefix]] = {}
+    for prefix in prefixes:
+        families.setdefault(prefix.version, []).append(prefix)
+    return {version: PrefixSet.of(found) for version, found in families.items()}
 
 
-def _peers(deployment: Deployment, tier: str, peer: str) -> Iterator[Peer]:
-    """Yield how the group of `tier` names the tier or external `peer`."""
-    if peer in deployment.external:
-        yield from _external_peers(deployment.external[peer])
-        return
-    network = deployment.network_of(tier)
-    if deployment.peers_of(network) == "group" and deployment.network_of(peer) == network:
-        yield GroupReference(peer)
-        return
-    families = {prefix.version for prefix in deployment.tiers[tier].subnets}
-    yield from (prefix for prefix in deployment.tiers[peer].subnets if prefix.version in families)
-
-
-def _external_peers(external: External) -> Iterator[Peer]:
+def _point(external: External) -> Point | None:
+    """Return what the cloud calls an external, or None when it is addresses."""
     if external.prefix_list:
-        yield PrefixList(external.prefix_list.id, external.prefix_list.max_entries)
-    elif external.security_group:
-        yield ExistingGroup(external.security_group)
-    elif external.service_tag:
-        yield ServiceTag(external.service_tag)
-    else:
-        yield from external.addresses or ()
-
-
-def _probes(deployment: Deployment, tier: str) -> Iterator[Rule]:
-    """Yield what lets Azure's load balancer probe a tier; the final deny would stop it otherwise."""
-    spans = (Service(Protocol.TCP, *span) for span in deployment.tiers[tier].probe_ports)
-    cause = Cause(
-        "load-balancer-probes",
-        "Health probes of the load balancer",
-        ("deployment, probe-ports",),
-        kind="setting",
-        mark=deployment.mark(("tiers", tier, "probe-ports")),
-    )
-    for block in ServiceSet.of(*spans).blocks():
-        yield Rule(Direction.INGRESS, ServiceTag("AzureLoadBalancer"), block, (cause,))
-
-
-def _egress_to_any(services: ServiceSet, cause: Cause) -> Iterator[Rule]:
-    for block in services.blocks():
-        for everywhere in (Prefix(4, 0, 0), Prefix(6, 0, 0)):
-            yield Rule(Direction.EGRESS, everywhere, block, (cause,))
+        return PrefixList(external.prefix_list.id, external.prefix_list.max_entries)
+    if external.security_group:
+        return ExistingGroup(external.security_group)
+    if external.service_tag:
+        return ServiceTag(external.service_tag)
+    return None

@@ -9,12 +9,13 @@ NetpolicyError
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 __all__ = [
+    "SHOWN_PROBLEMS",
     "DataPath",
     "InputError",
     "Mark",
@@ -27,6 +28,9 @@ __all__ = [
     "nearest",
     "show_path",
 ]
+
+# How many problems of an input are shown to people. A hint for more of them would only take time.
+SHOWN_PROBLEMS: Final = 100
 
 # A place inside data: the keys and indices on the way to it.
 DataPath = tuple[str | int, ...]

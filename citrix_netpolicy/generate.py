@@ -107,7 +107,7 @@ def _network(
     # can change nothing; otherwise the files are made once more with it at hand.
     asked: list[None] = []
     output = module.render(policy, options, replace(kept, last=lambda: asked.append(None)))
-    if asked and previous.is_changed(output.files):
+    if asked and previous.files and previous.is_changed(output.files):
         last = cache(partial(previous.last_run, target, cloud, network))
         output = module.render(policy, options, replace(kept, last=last))
     files = output.files | allowlist_files(compilation, network)

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Final
 
 from citrix_netpolicy.errors import InputError
 from citrix_netpolicy.findings import Finding, Severity
-from citrix_netpolicy.net import Prefix, Protocol, ServiceSet, ports
+from citrix_netpolicy.net import BITS, Prefix, Protocol, ServiceSet, ports
 from citrix_netpolicy.policy import Direction
 from citrix_netpolicy.resolve import RoleMissing, feature_states, resolve
+from citrix_netpolicy.traffic import reach_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -96,7 +97,11 @@ def lint(
 def _open_to_the_world(compiled: _Compiled) -> Iterator[Finding]:
     """Services that any address may reach although a cause of them is not meant for the Internet."""
     for group in compiled.policy.groups:
-        for rule in group.side(Direction.INGRESS):
+        rules = group.side(Direction.INGRESS)
+        # Rules are only made where one of them does open something to every address.
+        if not any(reach_of(rules).services(Prefix(version, 0, 0)) for version in BITS):
+            continue
+        for rule in rules:
             inside = [cause.id for cause in rule.causes if not cause.internet]
             if inside and isinstance(rule.peer, Prefix) and rule.peer.length == 0:
                 yield Finding(

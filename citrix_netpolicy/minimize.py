@@ -10,10 +10,10 @@ on the rules that said so. Groups, prefix lists and tags are single addresses to
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
+from citrix_netpolicy.grants import GrantedRules, PrefixSet, grants_of
 from citrix_netpolicy.net import BITS, Prefix, Service, ServiceSet, merge_prefixes, prefixes_between
 from citrix_netpolicy.policy import Direction, Group, Policy, Rule, rule_order
 from citrix_netpolicy.traffic import reach_of
@@ -21,10 +21,11 @@ from citrix_netpolicy.traffic import reach_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from citrix_netpolicy.policy import Cause, Peer
+    from citrix_netpolicy.grants import Grants
+    from citrix_netpolicy.policy import Peer
     from citrix_netpolicy.traffic import Segment
 
-__all__ = ["Causes", "lower_bound", "minimize", "minimize_rules"]
+__all__ = ["FewestRules", "lower_bound", "minimize", "minimize_rules"]
 
 Cidrs = Literal["exact", "stable"]
 
@@ -34,38 +35,49 @@ def minimize(policy: Policy, cidrs: Cidrs = "exact") -> Policy:
 
     `exact` joins prefixes wherever that saves a rule. `stable` joins services only and leaves every prefix
     as it was declared, so that a new subnet adds rules and changes none; one that overlaps others lends them
-    its causes.
+    its causes. The rules are made when somebody reads them.
     """
-    groups = tuple(
-        replace(
-            group, rules=tuple(rule for way in Direction for rule in minimize_rules(group.side(way), cidrs))
+    return Policy(
+        tuple(
+            Group.of_sides(group.key, *(minimize_rules(group.side(way), cidrs, way) for way in Direction))
+            for group in policy.groups
         )
-        for group in policy.groups
     )
-    return Policy(groups)
 
 
-def minimize_rules(rules: Sequence[Rule], cidrs: Cidrs = "exact") -> list[Rule]:
-    """Minimize the rules of one direction of one group; the result is in `rule_order`."""
-    if not rules:
-        return []
-    pairs: Iterable[tuple[Peer, Service]]
-    if cidrs == "exact":
-        reach = reach_of(rules)
-        points = ((peer, service) for peer, services in reach.points for service in services.blocks())
-        pairs = [*points, *_rectangles(reach.segments)]
-    else:
-        declared: dict[Peer, list[Service]] = {}
-        for rule in rules:
-            declared.setdefault(rule.peer, []).append(rule.service)
-        pairs = [
-            (peer, block)
-            for peer, services in declared.items()
-            for block in ServiceSet.of(*services).blocks()
-        ]
-    causes = Causes(rules)
-    direction = rules[0].direction
-    return sorted((Rule(direction, *pair, causes.of(*pair)) for pair in pairs), key=rule_order)
+def minimize_rules(
+    rules: Sequence[Rule], cidrs: Cidrs = "exact", direction: Direction | None = None
+) -> FewestRules:
+    """Minimize the rules of one direction of one group, which is that of the first unless given."""
+    way = direction or (rules[0].direction if rules else Direction.INGRESS)
+    return FewestRules(grants_of(way, rules), cidrs)
+
+
+class FewestRules(GrantedRules):
+    """The fewest rules that say what some grants permit."""
+
+    def __init__(self, grants: Grants, cidrs: Cidrs = "exact") -> None:
+        super().__init__(grants)
+        self.cidrs = cidrs
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def _make(self) -> list[Rule]:
+        way, causes = self.grants.direction, self.grants.causes
+        rules = (Rule(way, peer, service, causes((peer,), (service,))) for peer, service in self._pairs)
+        return sorted(rules, key=rule_order)
+
+    @cached_property
+    def _pairs(self) -> list[tuple[Peer, Service]]:
+        if self.cidrs == "exact":
+            points = ((peer, block) for peer, services in self.reach.points for block in services.blocks())
+            return [*points, *_rectangles(self.reach.segments)]
+        declared: dict[Peer, list[ServiceSet]] = {}
+        for grant in self.grants:
+            for peer in grant.peers.prefixes if isinstance(grant.peers, PrefixSet) else (grant.peers,):
+                declared.setdefault(peer, []).append(grant.services)
+        return [(peer, block) for peer, sets in declared.items() for block in ServiceSet.union(sets).blocks()]
 
 
 def lower_bound(groups: Iterable[Group]) -> int:
@@ -154,43 +166,8 @@ def _join(stack: list[_Node], version: int) -> Iterator[tuple[Prefix, Service]]:
             kept = low.maximal
         else:
             candidates = low.maximal | high.maximal
-            kept = frozenset(service for service in candidates if ServiceSet.of(service) <= common)
+            kept = frozenset(service for service in candidates if common.holds(service))
         for half in (low, high):
             for service in half.maximal - kept:
                 yield Prefix(version, half.network, half.length), service
         stack[-2:] = [_Node(low.network, low.length - 1, common, kept)]
-
-
-class Causes:
-    """The causes of rules, to be found again for the rules that take their place."""
-
-    def __init__(self, rules: Iterable[Rule]) -> None:
-        self.by_peer: dict[Peer, list[Rule]] = {}
-        for rule in rules:
-            self.by_peer.setdefault(rule.peer, []).append(rule)
-        self.prefixes = sorted(peer for peer in self.by_peer if isinstance(peer, Prefix))
-        self.lengths = sorted({(prefix.version, prefix.length) for prefix in self.prefixes})
-
-    def of(self, peer: Peer, service: Service) -> tuple[Cause, ...]:
-        """Return the causes of all rules that permit a part of peer x service."""
-        wanted = ServiceSet.of(service)
-        found = {
-            cause
-            for near in (self._near(peer) if isinstance(peer, Prefix) else [peer])
-            for rule in self.by_peer.get(near, ())
-            if rule.service == service or ServiceSet.of(rule.service) & wanted
-            for cause in rule.causes
-        }
-        return tuple(sorted(found))
-
-    def _near(self, prefix: Prefix) -> Iterator[Prefix]:
-        """Yield the prefixes that overlap `prefix`: those inside it, then those around it."""
-        for index in range(bisect_left(self.prefixes, prefix), len(self.prefixes)):
-            inner = self.prefixes[index]
-            if inner.version != prefix.version or inner.network > prefix.last:
-                break
-            yield inner
-        bits = BITS[prefix.version]
-        for version, length in self.lengths:
-            if version == prefix.version and length < prefix.length:
-                yield Prefix(version, prefix.network >> (bits - length) << (bits - length), length)

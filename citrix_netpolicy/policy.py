@@ -5,14 +5,17 @@ What a deployment compiles to and what is read from a folder are policies alike.
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal, NamedTuple, overload
 
 from citrix_netpolicy.net import Prefix
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from citrix_netpolicy.errors import Mark
     from citrix_netpolicy.net import Service
@@ -24,8 +27,10 @@ __all__ = [
     "Group",
     "GroupKey",
     "GroupReference",
+    "LazyRules",
     "Origin",
     "Peer",
+    "Point",
     "Policy",
     "PrefixList",
     "Rule",
@@ -119,7 +124,9 @@ class ServiceTag:
         return self.name
 
 
-Peer = Prefix | GroupReference | PrefixList | ExistingGroup | ServiceTag
+# A peer whose addresses only the cloud knows.
+Point = GroupReference | PrefixList | ExistingGroup | ServiceTag
+Peer = Prefix | Point
 _PEER_KINDS = (GroupReference, ExistingGroup, PrefixList, ServiceTag, Prefix)
 
 
@@ -145,12 +152,67 @@ def rule_order(rule: Rule) -> tuple[object, ...]:
     return (ingress_first, rule.service, _PEER_KINDS.index(type(peer)), place)
 
 
+class LazyRules(Sequence[Rule]):
+    """Rules in `rule_order` that are made when somebody reads them; they equal any such sequence."""
+
+    @abstractmethod
+    def _make(self) -> Iterable[Rule]:
+        """Make the rules. This is called once, if at all."""
+
+    @cached_property
+    def _made(self) -> tuple[Rule, ...]:
+        return tuple(self._make())
+
+    def __len__(self) -> int:
+        return len(self._made)
+
+    def __iter__(self) -> Iterator[Rule]:
+        return iter(self._made)
+
+    @overload
+    def __getitem__(self, index: int) -> Rule: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Rule, ...]: ...
+
+    def __getitem__(self, index: int | slice) -> Rule | tuple[Rule, ...]:
+        return self._made[index]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and self._made == tuple(other)
+
+    def __hash__(self) -> int:
+        return hash(self._made)
+
+    def __repr__(self) -> str:
+        return repr(self._made)
+
+
+class _BothSides(LazyRules):
+    """The rules of two directions."""
+
+    def __init__(self, sides: dict[Direction, Sequence[Rule]]) -> None:
+        self.sides = sides
+
+    def _make(self) -> Iterator[Rule]:
+        for rules in self.sides.values():
+            yield from rules
+
+    def __len__(self) -> int:
+        return sum(map(len, self.sides.values()))
+
+
 @dataclass(frozen=True, slots=True)
 class Group:
     """A group, with its rules in `rule_order`."""
 
     key: GroupKey
-    rules: tuple[Rule, ...]
+    rules: Sequence[Rule]
+
+    @classmethod
+    def of_sides(cls, key: GroupKey, ingress: Sequence[Rule], egress: Sequence[Rule]) -> Group:
+        """Return a group of the rules of both directions, each in `rule_order`."""
+        return cls(key, _BothSides({Direction.INGRESS: ingress, Direction.EGRESS: egress}))
 
     @property
     def tier(self) -> str:
@@ -162,8 +224,10 @@ class Group:
         """The network that holds the group."""
         return self.key.network
 
-    def side(self, direction: Direction) -> tuple[Rule, ...]:
+    def side(self, direction: Direction) -> Sequence[Rule]:
         """Return the rules of one direction."""
+        if isinstance(self.rules, _BothSides):
+            return self.rules.sides[direction]
         return tuple(rule for rule in self.rules if rule.direction is direction)
 
 

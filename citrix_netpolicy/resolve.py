@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import product
+from itertools import count, product
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
-from citrix_netpolicy.errors import InputError, Problem, in_order, nearest
+from citrix_netpolicy.errors import SHOWN_PROBLEMS, InputError, Problem, in_order, nearest
 from citrix_netpolicy.inputs.base import FIRST_EDITION
-from citrix_netpolicy.net import EMPTY, Protocol, ServiceSet
+from citrix_netpolicy.net import BITS, EMPTY, Protocol, ServiceSet
 from citrix_netpolicy.policy import Cause
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from citrix_netpolicy.errors import DataPath
     from citrix_netpolicy.inputs.catalog import Catalog, CatalogService, Entry
@@ -236,6 +236,16 @@ class _Resolver:
         return feature_states(self.deployment, self.catalog)
 
     @cached_property
+    def families(self) -> dict[str, frozenset[int]]:
+        """The address families of each tier and external; one without addresses may have both."""
+        tiers = ((name, tier.subnets) for name, tier in self.deployment.tiers.items())
+        externals = ((name, external.addresses or ()) for name, external in self.deployment.external.items())
+        return {
+            name: frozenset(prefix.version for prefix in prefixes) or frozenset(BITS)
+            for name, prefixes in (*tiers, *externals)
+        }
+
+    @cached_property
     def holders(self) -> dict[str, tuple[str, ...]]:
         """The tiers and externals that have each role."""
         holders: dict[str, list[str]] = {}
@@ -335,7 +345,7 @@ class _Resolver:
             elif omission:
                 self._omit(omission)
             else:
-                usable = services.without_icmp_beside(self._families(source) & self._families(destination))
+                usable = services.without_icmp_beside(self.families[source] & self.families[destination])
                 self.flows.append(Flow(source, destination, usable, cause))
                 found = True
         if not found:
@@ -355,18 +365,12 @@ class _Resolver:
             external = self.deployment.external.get(peer)
             if external and external.networks and self.deployment.network_of(tier) not in external.networks:
                 return Needless(cause.id, source, destination, "other-network")
-        families = self._families(source) & self._families(destination)
+        families = self.families[source] & self.families[destination]
         if not families:
             return NoCommonFamily(cause.id, source, destination)
         if not services.without_icmp_beside(families):
             return NoCommonFamily(cause.id, source, destination, str(services))
         return None
-
-    def _families(self, end: str) -> set[int]:
-        """Return the address families of a tier or an external; one without addresses may have both."""
-        tier = self.deployment.tiers.get(end)
-        prefixes = tier.subnets if tier else self.deployment.external[end].addresses
-        return {prefix.version for prefix in prefixes} if prefixes else {4, 6}
 
     def _services(self, entry: Entry) -> tuple[ServiceSet, list[Omission]]:
         """Return the services of an entry in this deployment, and why the others are left out."""
@@ -443,15 +447,15 @@ def _is_one_host(tier: Tier) -> bool:
 
 def _vocabulary_problems(deployment: Deployment, catalog: Catalog) -> Iterator[Problem]:
     """Find what the deployment names and the catalogue lacks."""
+    told = count()
 
-    def unknown(path: DataPath, kind: str, name: str, valid: Iterable[str]) -> Iterator[Problem]:
+    def unknown(path: DataPath, kind: str, name: str, valid: Collection[str]) -> Iterator[Problem]:
         if name not in valid:
             word = kind.partition(",")[0].replace("tier", "end")
-            yield deployment.problem(
-                f"unknown-{word}", path, f"unknown {kind} `{name}`", nearest(name, valid)
-            )
+            hint = nearest(name, valid) if next(told) < SHOWN_PROBLEMS else ""
+            yield deployment.problem(f"unknown-{word}", path, f"unknown {kind} `{name}`", hint)
 
-    placeable = [name for name, role in catalog.roles.items() if role.kind != "wildcard"]
+    placeable = {name for name, role in catalog.roles.items() if role.kind != "wildcard"}
     for name, end in deployment.ends.items():
         place = "tiers" if name in deployment.tiers else "external"
         for index, role in enumerate(end.roles):
@@ -475,10 +479,10 @@ def _vocabulary_problems(deployment: Deployment, catalog: Catalog) -> Iterator[P
             yield deployment.problem("newer-edition", ("features", name), message, hint)
     for name in deployment.parameters:
         yield from unknown(("parameters", name), "parameter", name, catalog.parameters)
-    entries = [entry.id for entry in catalog.entries]
+    entries = {entry.id for entry in catalog.entries}
     for index, exclusion in enumerate(deployment.exclude):
         yield from unknown(("exclude", index, "entry"), "entry", exclusion.entry, entries)
-    ends_and_roles = [*deployment.ends, *catalog.roles]
+    ends_and_roles = {*deployment.ends, *catalog.roles}
     for name, flow in deployment.flows.items():
         for key, names in (("source", flow.source), ("destination", flow.destination)):
             for index, word in enumerate(names):

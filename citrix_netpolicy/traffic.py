@@ -7,18 +7,28 @@ whose addresses are not known here; each of them is a point of its own.
 from __future__ import annotations
 
 import itertools
+from abc import abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from citrix_netpolicy.net import BITS, EMPTY, Prefix, ServiceSet
-from citrix_netpolicy.policy import Direction
+from citrix_netpolicy.policy import Direction, LazyRules
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from citrix_netpolicy.policy import Group, Peer, Rule
 
-__all__ = ["Permission", "Reach", "Segment", "Traffic", "reach_of", "traffic_of"]
+__all__ = [
+    "Permission",
+    "Reach",
+    "ReachingRules",
+    "Segment",
+    "Traffic",
+    "reach_of",
+    "sorted_points",
+    "traffic_of",
+]
 
 
 class Segment(NamedTuple):
@@ -77,7 +87,16 @@ class Reach:
             right = [segment for segment in other.segments if segment.version == version]
             for first, last, one, two in _aligned(left, right):
                 _append(segments, Segment(version, first, last, operation(one, two)))
-        return Reach(tuple(segments), _sorted_points(points))
+        return Reach(tuple(segments), sorted_points(points))
+
+
+class ReachingRules(LazyRules):
+    """Rules of one direction of one group whose reach is known before they are made."""
+
+    @property
+    @abstractmethod
+    def reach(self) -> Reach:
+        """What they permit together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +153,8 @@ def traffic_of(groups: Iterable[Group]) -> Traffic:
 
 def reach_of(rules: Iterable[Rule]) -> Reach:
     """Return what rules of one direction of one group permit together."""
+    if isinstance(rules, ReachingRules):
+        return rules.reach
     services: dict[Peer, list[ServiceSet]] = {}
     for rule in rules:
         services.setdefault(rule.peer, []).append(ServiceSet.of(rule.service))
@@ -145,7 +166,7 @@ def reach_of(rules: Iterable[Rule]) -> Reach:
             prefixes[peer] = union
         else:
             points[peer] = union
-    return Reach(tuple(_segments(prefixes)), _sorted_points(points))
+    return Reach(tuple(_segments(prefixes)), sorted_points(points))
 
 
 def _union(parts: list[ServiceSet]) -> ServiceSet:
@@ -155,7 +176,8 @@ def _union(parts: list[ServiceSet]) -> ServiceSet:
     return union
 
 
-def _sorted_points(points: dict[Peer, ServiceSet]) -> tuple[tuple[Peer, ServiceSet], ...]:
+def sorted_points(points: Mapping[Any, ServiceSet]) -> tuple[tuple[Peer, ServiceSet], ...]:
+    """Return the points that are permitted something, in the order of a reach."""
     kept = [(peer, services) for peer, services in points.items() if services]
     return tuple(sorted(kept, key=lambda item: (type(item[0]).__name__, str(item[0]))))
 

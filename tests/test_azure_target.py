@@ -36,10 +36,11 @@ from citrix_netpolicy.compiler import spell_out
 from citrix_netpolicy.folder import MANIFEST
 from citrix_netpolicy.found import folder
 from citrix_netpolicy.generate import options_of
+from citrix_netpolicy.grants import Grant, Grants, PrefixSet
 from citrix_netpolicy.identities import Identities, LastRun, derived_priority, read_identities
 from citrix_netpolicy.inputs.catalog import load_catalog
-from citrix_netpolicy.minimize import minimize
-from citrix_netpolicy.net import Prefix, Protocol, Service, icmp, ports
+from citrix_netpolicy.minimize import FewestRules, minimize
+from citrix_netpolicy.net import Prefix, Protocol, Service, ServiceSet, icmp, ports
 from citrix_netpolicy.policy import (
     Cause,
     ExistingGroup,
@@ -52,6 +53,7 @@ from citrix_netpolicy.resolve import resolve
 from citrix_netpolicy.syntax.document import parse_json
 from citrix_netpolicy.targets import Options
 from citrix_netpolicy.targets.azure.arm import model_of, resource_of
+from citrix_netpolicy.targets.azure.cover import cover_side
 from citrix_netpolicy.targets.azure.groups import network_security_groups
 
 if TYPE_CHECKING:
@@ -1338,3 +1340,23 @@ def test_probe_ports_are_refused_in_aws_with_line_and_hint(
     assert "storefront" in err
     assert "add it as an external" in err
     assert not (site.parent / "out").exists()
+
+
+def test_a_block_claims_no_purpose_of_what_another_block_carries() -> None:
+    people, controllers = (PrefixSet.of([Prefix.parse(text)]) for text in ("10.99.7.0/25", "10.20.2.0/27"))
+    console, licences = (Cause(name, f"Purpose {name}") for name in ("console", "licences"))
+    grants = Grants(
+        Direction.INGRESS,
+        [
+            # For people the ports of both are one range, and so one rule of the fewest.
+            Grant(people, ServiceSet.of(ports(Protocol.TCP, 8082)), (console,)),
+            Grant(people, ServiceSet.of(ports(Protocol.TCP, 8083)), (licences,)),
+            Grant(controllers, ServiceSet.of(ports(Protocol.TCP, 8083)), (licences,)),
+        ],
+    )
+    blocks = cover_side(FewestRules(grants)).blocks
+    # The block of 8083 holds people too, whose console it does not carry.
+    assert {block.ports: block.causes for block in blocks} == {
+        ("8082-8083",): (console, licences),
+        ("8083",): (licences,),
+    }

@@ -108,6 +108,25 @@ def test_parse_reads_what_str_writes(prefix: Prefix) -> None:
     assert Prefix.parse(str(prefix)) == prefix
 
 
+@examples(300)
+@given(
+    st.lists(
+        st.sampled_from(["0", "1", "9", "10", "255", "256", "01", "", "-1", " 1", "\u0661", "1e1"]),
+        max_size=5,
+    )
+)
+def test_an_ipv4_address_is_read_as_ipaddress_reads_it(octets: list[str]) -> None:
+    text = ".".join(octets)
+    try:
+        expected = Prefix(4, int(ipaddress.IPv4Address(text)), 32)
+    except ValueError:
+        with pytest.raises(ValueError, match="is not a valid prefix"):
+            Prefix.parse(text)
+        return
+    assert Prefix.parse(text) == expected
+    assert str(expected) == str(ipaddress.ip_network(text))
+
+
 @examples(50)
 @given(_any_prefixes())
 def test_a_prefix_has_the_ends_that_ipaddress_gives_it(prefix: Prefix) -> None:

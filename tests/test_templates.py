@@ -28,6 +28,7 @@ from citrix_netpolicy.targets.describe import describe
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from citrix_netpolicy.policy import Policy
     from citrix_netpolicy.targets.azure.cover import Block
     from citrix_netpolicy.targets.azure.groups import NetworkSecurityGroup, SecurityRule
 
@@ -44,11 +45,12 @@ VARIANTS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
 
 
 class Module(NamedTuple):
-    """A module of one network, and what it was made of."""
+    """A module of one network, and what it was made of; `spelled_out` says every flow on its own."""
 
     case: real.Case
     target: str
     files: dict[str, str]
+    spelled_out: Policy
 
 
 class Place(NamedTuple):
@@ -77,8 +79,9 @@ PLACES: Final = tuple(_places())
 def module_of(place: Place) -> Module:
     path, changes = VARIANTS.get(place.name, (place.name, {}))
     data: dict[str, Any] = document.load(EXAMPLES / path / "deployment.yaml").data
-    case = real.Case.of(real.compile_data({**data, **changes}), place.network)
-    return Module(case, place.target, case.files(place.target))
+    compilation = real.compile_data({**data, **changes})
+    case = real.Case.of(compilation, place.network)
+    return Module(case, place.target, case.files(place.target), compilation.spelled_out)
 
 
 @pytest.fixture
@@ -395,9 +398,9 @@ def rows_of(module: Module) -> list[tuple[NetworkSecurityGroup, SecurityRule]]:
 
 
 def causes_of(module: Module, tier: str, way: Direction, block: Block) -> list[Cause]:
-    """Return the causes of all rules that permit a part of what a block says: peer by peer, port by port."""
+    """Return the causes of all flows that permit a part of what a block says: peer by peer, port by port."""
     found = set()
-    for rule in module.case.policy.group(tier).side(way):
+    for rule in module.spelled_out.group(tier).side(way):
         if _meets(rule, block):
             found |= {*rule.causes}
     return sorted(found)

@@ -593,13 +593,16 @@ class Deployment(Model):  # noqa: PLW1641 - it holds maps, so it has no hash
             for item in sorted(placed):
                 still_open = [other for other in still_open if other[0].overlaps(item[0])]
                 place: DataPath = ("tiers", item[1], "subnets", item[2])
+                is_repeated = False
                 for prefix, other, _ in still_open:
                     if (prefix, other) == item[:2]:
                         yield self.problem("duplicate-value", place, f"`{item[0]}` is listed twice")
+                        is_repeated = True
                         break
                     if other != item[1]:
                         yield self.problem(
                             "overlap", place, f"`{item[0]}` overlaps `{prefix}` of tier `{other}`"
                         )
                         break
-                still_open.append(item)
+                if not is_repeated:
+                    still_open.append(item)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Union, get_args, get_or
 
 from pydantic import BaseModel
 
-from citrix_netpolicy.errors import Problem, clean, in_order, nearest
+from citrix_netpolicy.errors import SHOWN_PROBLEMS, Problem, clean, in_order, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -28,17 +28,22 @@ def problems_of(
 
     `base` is the path of what was validated inside `document`, which gives the places in the file.
     """
-    return in_order(_problem(model, details, document, base) for details in error.errors())
+    return in_order(
+        _problem(model, details, document, base, is_shown=number < SHOWN_PROBLEMS)
+        for number, details in enumerate(error.errors())
+    )
 
 
 def _problem(
-    model: type[BaseModel], error: ErrorDetails, document: Document | None, base: DataPath
+    model: type[BaseModel], error: ErrorDetails, document: Document | None, base: DataPath, *, is_shown: bool
 ) -> Problem:
     path: DataPath = (*base, *error["loc"])
     code = "invalid-value"
     if error["type"] == "extra_forbidden":
         code = "unknown-key"
-        message, hint = f"unknown key `{path[-1]}`", nearest(str(path[-1]), _keys(model, error["loc"][:-1]))
+        message, hint = f"unknown key `{path[-1]}`", ""
+        if is_shown:
+            hint = nearest(str(path[-1]), _keys(model, error["loc"][:-1]))
     elif error["type"] == "missing":
         code = "missing-key"
         message, hint = f"`{path[-1]}` is missing", ""

@@ -6,6 +6,7 @@ from collections import Counter
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from citrix_netpolicy.errors import SHOWN_PROBLEMS
 from citrix_netpolicy.resolve import (
     Excluded,
     FeatureOff,
@@ -28,15 +29,13 @@ if TYPE_CHECKING:
 
 __all__ = ["finding_lines", "problem_lines", "summary_lines"]
 
-MAX_PROBLEMS = 20
-
 
 def problem_lines(error: NetpolicyError) -> Iterator[str]:
     """Yield a line for each problem, up to a number that still helps."""
-    for problem in error.problems[:MAX_PROBLEMS]:
+    for problem in error.problems[:SHOWN_PROBLEMS]:
         yield f"error: {problem}"
-    if len(error.problems) > MAX_PROBLEMS:
-        yield f"error: and {len(error.problems) - MAX_PROBLEMS} more problems"
+    if len(error.problems) > SHOWN_PROBLEMS:
+        yield f"error: and {len(error.problems) - SHOWN_PROBLEMS} more problems"
 
 
 def summary_lines(compilation: Compilation, module: Module, *, verbose: bool = False) -> Iterator[str]:

@@ -35,7 +35,7 @@ class Placement:
     that machines do not carry yet.
     """
 
-    parts: tuple[tuple[Rule, ...], ...]
+    parts: tuple[Sequence[Rule], ...]
     held: Mapping[str, int]
     waiting: tuple[int, ...]
     findings: tuple[Finding, ...]
@@ -102,13 +102,13 @@ def _findings(tier: str, key: str, waiting: Iterable[int], staying: list[list[Ru
 class _Before:
     """What is known of the groups of a tier: the rules of each, by number, and the number of each rule's."""
 
-    groups: Mapping[int, tuple[Rule, ...]]
+    groups: Mapping[int, Sequence[Rule]]
     numbers: Mapping[str, int]
 
     @classmethod
     def of(cls, groups: Iterable[Group], key: str, held: Mapping[str, int]) -> _Before:
         """Find the groups of a tier among those of the last run; `held` says what is known without them."""
-        found: dict[int, tuple[Rule, ...]] = {}
+        found: dict[int, Sequence[Rule]] = {}
         for group in groups:
             tier, _, number = group.key.tier.rpartition("/")
             if group.key.tier == key:

@@ -7,12 +7,14 @@ address family, tags stand alone, and application security groups do not mix wit
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass, field
 from itertools import pairwise
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from citrix_netpolicy.cover import Rectangle, minimum_cover
-from citrix_netpolicy.minimize import Causes
+from citrix_netpolicy.grants import PrefixSet, grants_of
 from citrix_netpolicy.net import (
     ALL,
     BITS,
@@ -21,15 +23,17 @@ from citrix_netpolicy.net import (
     Protocol,
     Service,
     ServiceSet,
+    joined_runs,
     merge_prefixes,
     prefixes_between,
 )
-from citrix_netpolicy.policy import GroupReference, ServiceTag
+from citrix_netpolicy.policy import Direction, GroupReference, ServiceTag
 from citrix_netpolicy.traffic import reach_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from citrix_netpolicy.grants import Grants
     from citrix_netpolicy.policy import Cause, Peer, Rule
     from citrix_netpolicy.traffic import Reach
 
@@ -99,23 +103,23 @@ def cover_side(rules: Sequence[Rule], before: Sequence[Block] = ()) -> Side:
     holds is kept when none is smaller.
     """
     reach = reach_of(rules)
-    causes = Causes(rules)
-    sides = [_cover_kind(kind, alike, causes, before) for kind, alike in _kinds(reach)]
+    grants = grants_of(Direction.INGRESS, rules)
+    sides = [_cover_kind(kind, alike, grants, before) for kind, alike in _kinds(reach)]
     return Side([block for side in sides for block in side.blocks], sum(side.lower_bound for side in sides))
 
 
 def _cover_kind(
-    kind: Kind, alike: dict[ServiceSet, list[Peer]], causes: Causes, before: Sequence[Block]
+    kind: Kind, alike: dict[ServiceSet, list[Peer]], grants: Grants, before: Sequence[Block]
 ) -> Side:
     """Cover the peers of one kind, grouped by what they may use."""
     blocks: list[Block] = []
     everything = alike.get(ALL, [])
     if everything:
-        blocks.append(_block("*", everything, [Service(Protocol.ALL, *EVERY_PORT)], causes))
+        blocks.append(_block("*", everything, [Service(Protocol.ALL, *EVERY_PORT)], grants))
     named = {services: peers for services, peers in alike.items() if services != ALL}
     pinging = [peer for services, peers in named.items() if _has_icmp(services) for peer in peers]
     if pinging and not _is_ipv6(pinging[0]):
-        blocks.append(_block("Icmp", pinging, [Service(Protocol.ICMP, *EVERY_PORT)], causes))
+        blocks.append(_block("Icmp", pinging, [Service(Protocol.ICMP, *EVERY_PORT)], grants))
     bound = len(blocks)
     for protocol, name in _NAMES.items():
         rows = [_Row(peers, _spans(services, protocol)) for services, peers in named.items()]
@@ -132,7 +136,7 @@ def _cover_kind(
             peers = [peer for row in sorted(rectangle.rows) for peer in rows[row].peers]
             spans = [span for column in rectangle.columns for span in columns[column].spans]
             services = ServiceSet.of(*(Service(protocol, *span) for span in spans)).blocks()
-            blocks.append(_block(name, peers, services, causes))
+            blocks.append(_block(name, peers, services, grants))
     return Side(blocks, bound)
 
 
@@ -173,14 +177,16 @@ def _spans(services: ServiceSet, protocol: Protocol) -> tuple[Span, ...]:
 
 def _columns(rows: Sequence[_Row]) -> list[_Column]:
     """Cut the ports wherever a span begins or ends; ports that the same rows have are one column."""
-    cuts = sorted({edge for row in rows for first, last in row.spans for edge in (first, last + 1)})
+    changes: dict[int, set[int]] = {}
+    for number, row in enumerate(rows):
+        for first, last in row.spans:
+            changes.setdefault(first, set()).add(number)
+            changes.setdefault(last + 1, set()).add(number)
     columns: dict[frozenset[int], list[Span]] = {}
-    for first, end in pairwise(cuts):
-        having = frozenset(
-            number
-            for number, row in enumerate(rows)
-            if any(low <= first and end - 1 <= high for low, high in row.spans)
-        )
+    having: frozenset[int] = frozenset()
+    for first, end in pairwise(sorted(changes)):
+        # Spans of a row neither meet nor touch, so a row that changes at an edge begins there or ends there.
+        having ^= changes[first]
         if having:
             columns.setdefault(having, []).append((first, end - 1))
     return [_Column(spans, having) for having, spans in columns.items()]
@@ -188,33 +194,43 @@ def _columns(rows: Sequence[_Row]) -> list[_Column]:
 
 def _rectangle(old: Block, rows: Sequence[_Row], columns: Sequence[_Column]) -> Rectangle:
     """Return what a block of before covers of today's matrix."""
-    spans = old.spans
-    prefixes = [peer for peer in old.peers if isinstance(peer, Prefix)]
+    others = {peer for peer in old.peers if not isinstance(peer, Prefix)}
+    families: dict[int, list[Prefix]] = {}
+    for peer in old.peers:
+        if isinstance(peer, Prefix):
+            families.setdefault(peer.version, []).append(peer)
+    runs = {version: PrefixSet.of(prefixes).runs for version, prefixes in families.items()}
+    spans = joined_runs(old.spans)
 
     def has(peer: Peer) -> bool:
         if isinstance(peer, Prefix):
-            return any(one.overlaps(peer) and one.length <= peer.length for one in prefixes)
-        return peer in old.peers
+            return _holds(runs.get(peer.version, ()), peer.first, peer.last)
+        return peer in others
 
     return Rectangle(
         frozenset(number for number, row in enumerate(rows) if all(map(has, row.peers))),
         frozenset(
             number
             for number, column in enumerate(columns)
-            if all(any(low <= first and last <= high for low, high in spans) for first, last in column.spans)
+            if all(_holds(spans, first, last) for first, last in column.spans)
         ),
     )
 
 
-def _block(name: str, peers: Sequence[Peer], services: Iterable[Service], causes: Causes) -> Block:
+def _holds(runs: Sequence[tuple[int, int]], first: int, last: int) -> bool:
+    """Tell whether one of some disjoint, ascending runs holds `first` to `last`."""
+    at = bisect_right(runs, first, key=itemgetter(0)) - 1
+    return at >= 0 and last <= runs[at][1]
+
+
+def _block(name: str, peers: Sequence[Peer], services: Iterable[Service], grants: Grants) -> Block:
     """Return a block with the causes of all it carries; Azure wants prefixes apart, so they are merged."""
     services = tuple(services)
     prefixes = merge_prefixes(peer for peer in peers if isinstance(peer, Prefix))
     others = sorted((peer for peer in peers if not isinstance(peer, Prefix)), key=str)
     told: list[Peer] = [*prefixes, *others]
-    found = {cause for peer in told for service in services for cause in causes.of(peer, service)}
     spans = tuple((service.first, service.last) for service in services)
-    return Block(name, tuple(told), spans, tuple(sorted(found)))
+    return Block(name, tuple(told), spans, grants.causes(told, services))
 
 
 def _port_text(span: Span) -> str:

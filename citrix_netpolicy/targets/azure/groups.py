@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from citrix_netpolicy.errors import Problem, TargetError, clean
 from citrix_netpolicy.findings import Finding, Severity
 from citrix_netpolicy.identities import Identities, TierIdentity, assign_priorities, derived_priority
-from citrix_netpolicy.net import ALL, Prefix, Protocol
+from citrix_netpolicy.net import ALL, Prefix, Protocol, ServiceSet, icmp
 from citrix_netpolicy.policy import Direction, ExistingGroup, PrefixList, ServiceTag
 from citrix_netpolicy.targets.azure.cover import (
     EVERY_PORT,
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from citrix_netpolicy.identities import LastRun
     from citrix_netpolicy.policy import Cause, Group, Policy, Rule
     from citrix_netpolicy.targets import Options
+    from citrix_netpolicy.traffic import Reach
 
 __all__ = [
     "DENY_PRIORITY",
@@ -49,6 +50,7 @@ _MAX_RULES: Final = 1000
 _MAX_ADDRESSES: Final = 4000
 _MAX_ASGS: Final = 10
 _MAX_ASGS_OF_GROUP: Final = 100
+_ICMP: Final = ServiceSet.of(icmp(Protocol.ICMP), icmp(Protocol.ICMPV6))
 _NAME: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,78}[A-Za-z0-9_])?\Z")
 
 
@@ -147,8 +149,13 @@ def _refusals(group: Group, name: str) -> Iterator[Problem]:
     if not _NAME.match(name):
         hint = "at most 80 ASCII letters, digits, `.`, `-` and `_`"
         yield _problem("name-refused", group.tier, f"Azure refuses the name `{clean(name)}`", hint)
-    strange = (str(rule.peer) for rule in group.rules if isinstance(rule.peer, ExistingGroup | PrefixList))
-    for peer in dict.fromkeys(strange):
+    strange = dict.fromkeys(
+        str(peer)
+        for way in Direction
+        for peer, _ in reach_of(group.side(way)).points
+        if isinstance(peer, ExistingGroup | PrefixList)
+    )
+    for peer in strange:
         hint = "use addresses, or set its `networks`"
         yield _problem(
             "peer-unknown-to-cloud",
@@ -160,6 +167,8 @@ def _refusals(group: Group, name: str) -> Iterator[Problem]:
 
 def _losses(group: Group) -> list[Finding]:
     """Return what Azure cannot say of a group's rules, one finding for each kind of loss."""
+    if not any(_speaks_icmp(reach_of(group.side(way))) for way in Direction):
+        return []
     widened = [rule for rule in group.rules if _is_part_of_icmp(rule)]
     blocked = [rule for rule in group.rules if rule.service.protocol is Protocol.ICMPV6]
     found = []
@@ -171,6 +180,12 @@ def _losses(group: Group) -> list[Finding]:
         message = f"tier `{group.tier}`: Azure NSGs cannot express ICMPv6, so {_told(blocked)} is blocked"
         found.append(Finding("icmpv6-blocked", group.tier, message, severity=Severity.NOTE))
     return found
+
+
+def _speaks_icmp(reach: Reach) -> bool:
+    """Tell whether ICMP has a part in a reach, beside protocols as a whole."""
+    sets = {services for *_, services in reach.segments} | {services for _, services in reach.points}
+    return any(services != ALL and (services & _ICMP) for services in sets)
 
 
 def _is_part_of_icmp(rule: Rule) -> bool:

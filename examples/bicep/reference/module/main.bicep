@@ -609,7 +609,7 @@ resource nsg_license_server_479733 'Microsoft.Network/networkSecurityGroups@2025
       {
         name: 'tcp-8083-from-10.20.2.0_27-6587cec2cc'
         properties: {
-          description: 'Web console of the License Server; Licensing web service, for administrators and controllers'
+          description: 'Licensing web service, for administrators and controllers'
           protocol: 'Tcp'
           sourcePortRange: '*'
           destinationPortRange: '8083'

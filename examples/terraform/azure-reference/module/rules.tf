@@ -457,7 +457,7 @@ locals {
     "license-server/ingress/tcp-8083-from-10.20.2.0_27-6587cec2cc" = {
       group                      = "license-server"
       name                       = "tcp-8083-from-10.20.2.0_27-6587cec2cc"
-      description                = "Web console of the License Server; Licensing web service, for administrators and controllers"
+      description                = "Licensing web service, for administrators and controllers"
       protocol                   = "Tcp"
       destination_port_range     = "8083"
       destination_address_prefix = "*"
