@@ -488,6 +488,7 @@ def client(server: ArmServer) -> Iterator[NetworkManagementClient]:
         yield client
 
 
+@pytest.mark.slow
 def test_the_client_of_azure_gets_back_what_it_put(
     client: NetworkManagementClient, server: ArmServer
 ) -> None:

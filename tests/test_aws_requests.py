@@ -259,6 +259,7 @@ def test_a_group_of_another_account_is_named_with_its_account(check: Check) -> N
 # EC2 as moto plays it
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "network", "ipv6"),
     [

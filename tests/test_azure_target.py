@@ -480,6 +480,7 @@ def test_an_example_has_the_fewest_rules_by_proof_and_stays_as_it_is(name: str, 
         assert output.rules == output.lower_bound == sum(group.lower_bound for group in groups)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EXAMPLES)
 @pytest.mark.parametrize("peers", ["cidr", "group"])
 def test_every_rule_of_an_example_has_the_form_that_azure_asks_for(name: str, peers: str) -> None:
@@ -896,6 +897,7 @@ def put_and_get(
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("peers", ["cidr", "group"])
 @examples_by_speed
 def test_azures_client_puts_an_example_and_gets_the_same_traffic_back(
@@ -911,6 +913,7 @@ def test_azures_client_puts_an_example_and_gets_the_same_traffic_back(
             )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("count", "sizes"), [(1, [1]), (10, [10]), (11, [10, 1]), (25, [10, 10, 5])])
 def test_more_tiers_than_a_rule_may_name_are_split(
     count: int, sizes: list[int], client: NetworkManagementClient
@@ -1035,6 +1038,7 @@ def test_more_rules_than_a_group_holds_are_refused_with_the_numbers() -> None:
     assert "tiers.app: tier `app` needs 1001 rules; a network security group can hold 1000" in text
 
 
+@pytest.mark.slow
 def test_more_addresses_than_a_group_holds_are_refused_with_the_numbers() -> None:
     check_accepted(made(*hosts(3990)), {})
     text = refusal(make_case(make_group("app", hosts(4100))))

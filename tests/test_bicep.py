@@ -83,6 +83,7 @@ def files(case: real.Case) -> dict[str, str]:
 # The text
 
 
+@pytest.mark.slow
 def test_both_parsers_read_the_module(case: real.Case, files: dict[str, str]) -> None:
     root = bicep.tree(files["main.bicep"])
     kinds = {"parameter": "parameters", "resource": "resources", "output": "outputs"}
@@ -325,6 +326,7 @@ def refused(text: str) -> bool:
     return False
 
 
+@pytest.mark.slow
 def test_a_truncated_module_is_refused(module: str) -> None:
     bodies = [
         (found.start(1), found.end())
@@ -351,6 +353,7 @@ def is_silent(before: str, after: str) -> bool:
     return all(SILENT.match(line[2:]) for line in lines if line[0] in "+-")
 
 
+@pytest.mark.slow
 def test_a_changed_module_is_read_or_refused(module: str) -> None:
     traffic = traffic_of(real.read({"main.bicep": module}, "bicep", "azure"))
     outcomes: Counter[bool] = Counter()

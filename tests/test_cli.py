@@ -343,6 +343,7 @@ def test_the_module_runs(one: Path, tmp_path: Path) -> None:
     assert refused.stderr == f"error: {tmp_path}:1:1: cannot read the file: Is a directory\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
 def test_a_reader_that_has_gone_is_no_error(stream: str, one: Path, tmp_path: Path) -> None:
     reading, writing = os.pipe()
@@ -374,6 +375,7 @@ def test_a_full_stdout_is_told() -> None:
     assert done.returncode == 2
 
 
+@pytest.mark.slow
 def test_text_that_the_terminal_cannot_show_is_no_error(tmp_path: Path) -> None:
     text = "name: site\ncloud: aws\ntiers:\n  b\u00fcro: {roles: [ddc], subnets: [10.0.1.0/28]}\n"
     file = tmp_path / "site.yaml"

@@ -120,6 +120,7 @@ def _check_minimum(numbers: Sequence[int], width: int) -> None:
     assert len(cover.rectangles) == _ranks(len(numbers), width)[whole], rows
 
 
+@pytest.mark.slow
 def test_the_search_for_the_true_minimum_knows_the_classic_cases() -> None:
     assert _ranks(2, 2)[0b1111] == 1
     assert _ranks(2, 2)[0b1001] == 2
@@ -398,6 +399,7 @@ def test_a_bound_without_proof_is_still_true(rows: list[frozenset[int]], budget:
     assert cover.lower_bound <= len(fewest.rectangles) <= len(cover.rectangles)
 
 
+@pytest.mark.slow
 def test_what_is_too_hard_still_has_a_cover() -> None:
     rows = _random(1, 40, 0.5)
     cover = minimum_cover(rows, budget=100_000)

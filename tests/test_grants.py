@@ -74,7 +74,7 @@ def test_rules_are_counted_before_they_are_made(grants: Grants) -> None:
     assert len(SpelledOut(grants)) == len(list(SpelledOut(grants)))
 
 
-@examples(200)
+@examples(60)
 @given(sides(), services)
 def test_a_cause_is_one_of_a_grant_that_shares_packets(grants: Grants, service: Service) -> None:
     for peer in (*PREFIXES, *POINTS):

@@ -281,6 +281,7 @@ def test_a_clean_merge_is_out_of_date_until_it_is_compiled(
     assert "input: changed since then: tiers.vda-two" in said
 
 
+@pytest.mark.slow
 def test_git_revert_brings_the_priorities_back(tmp_path: Path) -> None:
     repository = Repository(tmp_path / "repository", "terraform", "azure")
     repository.commit(BASE)

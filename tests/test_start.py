@@ -82,6 +82,7 @@ def test_the_help_loads_next_to_nothing() -> None:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", VERBS)
 def test_the_help_of_a_verb_loads_no_renderer_and_no_parser(verb: str) -> None:
     said, code, loaded = _run(verb, "--help")

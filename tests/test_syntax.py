@@ -133,6 +133,7 @@ def test_literals_of_hcl_are_read_back(value: dict[str, Any]) -> None:
 RULES = sorted((path for path in EXAMPLES if path.name == "rules.tf"), key=lambda path: path.stat().st_size)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "path",
     [
