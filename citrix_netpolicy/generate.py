@@ -220,7 +220,7 @@ def _about(compilation: Compilation) -> dict[str, Any]:
     return {
         "keys": KEY_SCHEME,
         "edition": edition,
-        "catalog": _digest(catalog.model_dump_json(by_alias=True, exclude_defaults=True)),
+        "catalog": _digest(catalog.to_json()),
         "input": {name: {"digest": _digest(json.dumps(data))} for name, data in sorted(_parts(deployment))},
     }
 

@@ -266,20 +266,22 @@ class _Resolver:
         if not services:
             self._omit(*omissions)
             return
-        citations = tuple(str(citation) for citation in self.catalog.citations(entry))
-        # Whoever reads the rule should know that nobody has seen it in a source.
-        purpose = f"{entry.purpose} (unverified)" if entry.evidence == "unverified" else entry.purpose
-        cause = Cause(entry.id, purpose, citations, entry.internet, evidence=entry.evidence)
         if entry.treatment == "name":
-            self._name_destinations(entry, services, cause)
+            self._name_destinations(entry, services)
             return
         pairs: dict[tuple[str, str], None] = {}
         for source, destination in self._variants(entry):
             pairs |= dict.fromkeys(product(self._ends(source)[0], self._ends(destination)[0]))
         if pairs:
-            self._connect(pairs, services, cause)
+            self._connect(pairs, services, self._cause(entry))
         else:
             self._leave_for_want_of_roles(entry)
+
+    def _cause(self, entry: Entry) -> Cause:
+        citations = tuple(str(citation) for citation in self.catalog.citations(entry))
+        # Whoever reads the rule should know that nobody has seen it in a source.
+        purpose = f"{entry.purpose} (unverified)" if entry.evidence == "unverified" else entry.purpose
+        return Cause(entry.id, purpose, citations, entry.internet, evidence=entry.evidence)
 
     def _variants(self, entry: Entry) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
         """Yield the roles at both ends of an entry: its own, and those with a stand-in in their place."""
@@ -293,13 +295,14 @@ class _Resolver:
                 )
                 yield source, destination
 
-    def _name_destinations(self, entry: Entry, services: ServiceSet, cause: Cause) -> None:
+    def _name_destinations(self, entry: Entry, services: ServiceSet) -> None:
         """Note what the holders of the source roles reach by name. A rule needs their tier's consent."""
         sources, nobody = self._ends(entry.source)
         if not sources:
             self._omit(RoleMissing(entry.id, tuple(nobody)))
             return
         wanted = {member for role in entry.source for member in self.catalog.members(role)}
+        cause = self._cause(entry)
         for source in sources:
             roles = tuple(role for role in self.deployment.ends[source].roles if role in wanted)
             self.named.append(NamedDestination(source, roles, entry.names, services, cause))

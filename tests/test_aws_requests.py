@@ -260,6 +260,7 @@ def test_a_group_of_another_account_is_named_with_its_account(check: Check) -> N
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "network", "ipv6"),
     [
@@ -287,6 +288,7 @@ def test_an_example_read_back_from_ec2_permits_the_same(
     assert sum(len(group.rules) for group in found) == case.policy.rule_count
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rules_per_group", [5, 60])
 def test_every_kind_of_rule_read_back_from_ec2_permits_the_same(rules_per_group: int, ec2: EC2Client) -> None:
     case = every_kind()
@@ -300,6 +302,7 @@ def test_every_kind_of_rule_read_back_from_ec2_permits_the_same(rules_per_group:
     assert sum(len(group.rules) for group in found) == case.policy.rule_count
 
 
+@pytest.mark.slow
 def test_a_difference_in_ec2_is_seen(ec2: EC2Client) -> None:
     case = every_kind()
     ids = real.create_groups(ec2, security_groups(case), real.create_vpc(ec2))
@@ -567,6 +570,7 @@ def test_terraform_spreads_rules_over_the_groups_of_a_tier() -> None:
     assert max(placed.values()) <= 60
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["aws", "terraform"])
 def test_a_network_gets_only_its_own_groups(two_networks: Compilation, target: str) -> None:
     for network in ("control", "workload"):

@@ -83,6 +83,7 @@ def disagreements(group: Group, nsg: Any) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "network"),
     [

@@ -646,7 +646,7 @@ def _subnets(tier: Any) -> list[str]:
     return list(tier if isinstance(tier, list) else tier["subnets"])
 
 
-@pytest.mark.parametrize("edits", [12, pytest.param(40, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("edits", [5, pytest.param(40, marks=pytest.mark.slow)])
 def test_through_many_edits_rules_that_stay_keep_their_priority(edits: int) -> None:
     chance = random.Random(20)
     data = in_azure("reference")
@@ -753,6 +753,7 @@ def test_two_rules_of_one_priority_in_the_last_run_are_refused_with_the_command(
     assert [problem.code for problem in caught.value.problems] == ["priority-clash"]
 
 
+@pytest.mark.slow
 def test_priorities_stay_in_each_of_two_networks() -> None:
     data = in_azure("two-networks")
     compilation = real.compile_data(data)
@@ -1032,6 +1033,7 @@ def hosts(count: int) -> list[Rule]:
     return [ingress(Prefix(4, 2 * number, 32)) for number in range(count)]
 
 
+@pytest.mark.slow
 def test_more_rules_than_a_group_holds_are_refused_with_the_numbers() -> None:
     check_accepted(made(*tags(998)), {})
     text = refusal(make_case(make_group("app", tags(999))))
@@ -1045,6 +1047,7 @@ def test_more_addresses_than_a_group_holds_are_refused_with_the_numbers() -> Non
     assert re.search(r"tiers\.app: tier `app` needs 41\d\d addresses on one side; .* can hold 4000", text)
 
 
+@pytest.mark.slow
 def test_as_many_addresses_as_a_group_holds_are_taken() -> None:
     check_accepted(made(*hosts(3998)), {})
 
@@ -1053,6 +1056,7 @@ def egress(rules: list[Rule]) -> list[Rule]:
     return [replace(rule, direction=Direction.EGRESS) for rule in rules]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", Direction)
 def test_one_address_more_than_a_group_holds_is_refused(way: Direction) -> None:
     # Each rule of the other direction, and the deny of each, has one address on the same side.

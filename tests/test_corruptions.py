@@ -386,9 +386,8 @@ def test_there_are_many_corruptions_of_every_target() -> None:
     assert min(counts.values()) >= 10, counts
 
 
-@pytest.mark.parametrize(
-    "kind", [pytest.param(kind, marks=pytest.mark.slow if kind.startswith("tf") else ()) for kind in MAIN]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", MAIN)
 def test_a_tier_that_is_kept_under_another_key_is_read(kind: str) -> None:
     target = TARGETS.get(kind, kind)
     data = real.example("reference") | {"cloud": CLOUDS[kind], "peers": "group"}
@@ -424,13 +423,13 @@ def test_what_is_generated_is_read(kind: str) -> None:
 
 
 # HCL takes long to read, so the fast suite has one of its kinds where every kind is read many times.
-FEW_OF_HCL = [pytest.param(kind, marks=pytest.mark.slow if kind == "tf-azure" else ()) for kind in CLOUDS]
+FEW_OF_HCL = [pytest.param(kind, marks=pytest.mark.slow if kind.startswith("tf") else ()) for kind in CLOUDS]
 
 
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=pytest.mark.slow if kind.startswith("tf") and number % 3 else ())
+        pytest.param(name, marks=pytest.mark.slow if kind.startswith("tf") and number % 4 else ())
         for number, (name, (kind, _)) in enumerate(CORRUPTIONS.items())
     ],
 )

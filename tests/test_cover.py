@@ -133,6 +133,7 @@ def test_minimum_on_all_3x3() -> None:
         _check_minimum(numbers, 3)
 
 
+@pytest.mark.slow
 def test_minimum_on_all_4x4_up_to_the_order_of_rows() -> None:
     for numbers in itertools.combinations_with_replacement(range(16), 4):
         _check_minimum(numbers, 4)
@@ -152,6 +153,7 @@ def test_minimum_on_all_3x5_and_5x3() -> None:
         _check_minimum(numbers, 3)
 
 
+@pytest.mark.slow
 @examples(200)
 @given(numbers=st.lists(st.integers(0, 31), min_size=3, max_size=3))
 def test_minimum_on_some_3x5(numbers: list[int]) -> None:
@@ -275,6 +277,7 @@ def test_nothing_needs_no_rectangle() -> None:
         assert minimum_cover(rows) == Cover((), 0, "fooling set")
 
 
+@pytest.mark.slow
 def test_hash_seeds_change_nothing() -> None:
     program = (
         "from random import Random; from citrix_netpolicy.cover import minimum_cover; draw = Random(5)\n"

@@ -115,6 +115,7 @@ def permits(rules: list[ArmRule], way: Direction, address: str, protocol: Protoc
     return any(wanted <= reach.services(name) for name in names)
 
 
+@pytest.mark.slow
 def test_a_reading_without_unknowns_says_what_azure_does(try_law: TryLaw) -> None:
     answers: Counter[bool] = Counter()
 
@@ -159,6 +160,7 @@ def test_a_deny_before_an_allow_is_decided_as_azure_decides() -> None:
     assert {*answers.values()} == {True, False}
 
 
+@pytest.mark.slow
 @examples(200)
 @given(groups())
 def test_rules_about_addresses_alone_are_always_decided(rules: list[dict[str, Any]]) -> None:

@@ -61,6 +61,7 @@ def case(request: pytest.FixtureRequest) -> real.Case:
 two_slow = [form if form == "groups" else pytest.param(form, marks=pytest.mark.slow) for form in FORMS]
 
 
+@pytest.mark.parametrize("case", two_slow, indirect=True)
 def test_a_module_reads_back_with_the_same_meaning(case: real.Case) -> None:
     files = case.files("terraform")
     assert traffic_of(real.read(files, "terraform", "azure")) == traffic_of(case.groups)
@@ -71,6 +72,7 @@ def test_writing_again_changes_nothing(case: real.Case) -> None:
     assert case.files("terraform", files) == files == case.files("terraform")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", two_slow, indirect=True)
 def test_a_rule_that_stays_keeps_its_priority(case: real.Case) -> None:
     files = case.files("terraform")

@@ -231,6 +231,7 @@ def output_keys(plan: dict[str, Any]) -> set[str]:
 # Names and quotes
 
 
+@pytest.mark.slow
 def test_what_is_nasty_is_read_back(nasty: Compilation) -> None:
     for target in ("aws", "terraform"):
         files = real.files_of(nasty, target)

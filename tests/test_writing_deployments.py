@@ -218,14 +218,14 @@ def shuffled(value: Any) -> Any:
 
 
 @given(deployments())
-@examples(400)
+@examples(100)
 def test_plain_values_make_an_equal_deployment(data: dict[str, Any]) -> None:
     deployment = Deployment(**data)
     assert Deployment(**deployment.to_dict()) == deployment
 
 
 @given(deployments())
-@examples(400)
+@examples(100)
 def test_written_yaml_is_read_as_an_equal_deployment(data: dict[str, Any]) -> None:
     deployment = Deployment(**data)
     text = deployment.to_yaml()
@@ -233,6 +233,7 @@ def test_written_yaml_is_read_as_an_equal_deployment(data: dict[str, Any]) -> No
     assert read(text).to_yaml() == text
 
 
+@pytest.mark.slow
 @given(deployments())
 @examples(200)
 def test_other_readers_of_yaml_read_the_same(data: dict[str, Any]) -> None:
@@ -240,6 +241,7 @@ def test_other_readers_of_yaml_read_the_same(data: dict[str, Any]) -> None:
     assert Deployment(**yaml.safe_load(deployment.to_yaml())) == deployment
 
 
+@pytest.mark.slow
 @given(deployments())
 @examples(200)
 def test_equal_deployments_have_equal_texts(data: dict[str, Any]) -> None:

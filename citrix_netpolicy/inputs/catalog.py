@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, StrictBool, ValidationError, field_validator, model_validator
@@ -225,9 +225,24 @@ class Catalog(Model):
 
     def citations(self, entry: Entry) -> tuple[Citation, ...]:
         """Return the citations of an entry, and of the entries that say the same again on good evidence."""
-        good = ("document", "seen")
-        again = (one for one in self.entries if one.duplicate_of == entry.id and one.evidence in good)
-        return entry.citations + tuple(citation for other in again for citation in other.citations)
+        return entry.citations + self._cited_again.get(entry.id, ())
+
+    @cached_property
+    def _cited_again(self) -> dict[str, tuple[Citation, ...]]:
+        """What entries cite that say another one again, for the id of that one."""
+        cited: dict[str, tuple[Citation, ...]] = {}
+        for entry in self.entries:
+            if entry.duplicate_of and entry.evidence in ("document", "seen"):
+                cited[entry.duplicate_of] = cited.get(entry.duplicate_of, ()) + entry.citations
+        return cited
+
+    @cached_property
+    def _text(self) -> str:
+        return self.model_dump_json(by_alias=True, exclude_defaults=True)
+
+    def to_json(self) -> str:
+        """Return all that the catalogue says as JSON, without its comments and layout."""
+        return self._text
 
 
 # A deployment is built on the way to its first use; these are needed as soon as there is a catalogue.
