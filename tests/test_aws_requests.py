@@ -412,7 +412,8 @@ def test_a_new_rule_moves_no_other_while_the_number_of_groups_stays(seed: int) -
         assert moved == 0 or now > groups
 
 
-@pytest.mark.parametrize("seed", first_fast(6, fast=1))
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(6))
 def test_a_new_rule_moves_hardly_any_other_when_the_last_group_fills(seed: int) -> None:
     chance = random.Random(seed)
     rules = hosts(300)

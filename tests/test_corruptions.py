@@ -620,6 +620,7 @@ WORDS = re.compile(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", FEW_OF_HCL)
 def test_a_lost_character_is_noticed(kind: str) -> None:
     text = generated(kind)[MAIN[kind]]

@@ -427,6 +427,7 @@ def test_a_failure_at_any_step_leaves_every_file_as_it_was(tmp_path: Path, kind:
     _fail_at_every_step(tmp_path, kind, FULL)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", EMPTY_TOO[1:])
 def test_an_interruption_at_any_step_leaves_every_file_as_it_was(
     tmp_path: Path, kind: str, quick: None

@@ -67,6 +67,7 @@ def test_a_module_reads_back_with_the_same_meaning(case: real.Case) -> None:
     assert traffic_of(real.read(files, "terraform", "azure")) == traffic_of(case.groups)
 
 
+@pytest.mark.parametrize("case", two_slow, indirect=True)
 def test_writing_again_changes_nothing(case: real.Case) -> None:
     files = case.files("terraform")
     assert case.files("terraform", files) == files == case.files("terraform")

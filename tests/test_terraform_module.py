@@ -397,11 +397,12 @@ def files_of(data: dict[str, Any]) -> dict[str, str]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "data",
     [
-        pytest.param(lambda: real.example("reference"), id="reference", marks=pytest.mark.slow),
-        pytest.param(lambda: real.example("two-networks"), id="two-networks", marks=pytest.mark.slow),
+        pytest.param(lambda: real.example("reference"), id="reference"),
+        pytest.param(lambda: real.example("two-networks"), id="two-networks"),
         pytest.param(nasty_data, id="nasty"),
     ],
 )
