@@ -34,7 +34,7 @@ settings.load_profile("unhurried")
 _SETTINGS: Final = "_hypothesis_internal_use_settings"
 # The fast suite tries a law on a part of its examples, and on no fewer than these.
 _PART: Final = 0.1
-_FEWEST: Final = 10
+_FEWEST: Final = 5
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -54,6 +54,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     # What is collected stays to the end, and passing over it again and again is a tenth of the time.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
     functions = (getattr(item, "obj", None) for item in items)
     # Old versions of hypothesis mark a law in this way, too, and export no function that asks for it.
     laws = {id(law): law for law in functions if getattr(law, "is_hypothesis_test", False)}
