@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from citrix_netpolicy.inputs.catalog import Catalog
     from citrix_netpolicy.inputs.deployment import Deployment
     from citrix_netpolicy.policy import Cause, Direction, Group, GroupKey, Policy, Rule
+    from citrix_netpolicy.reports.stats import GroupStats, Stats, stats_of
     from citrix_netpolicy.traffic import Traffic, traffic_of
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "Finding",
     "Group",
     "GroupKey",
+    "GroupStats",
     "InputError",
     "Mark",
     "Module",
@@ -42,10 +44,12 @@ __all__ = [
     "Problem",
     "Rule",
     "Severity",
+    "Stats",
     "TargetError",
     "Traffic",
     "compile_deployment",
     "render",
+    "stats_of",
     "traffic_of",
     "write_folder",
 ]
@@ -62,6 +66,7 @@ _HOMES = {
     "Finding": "findings",
     "Group": "policy",
     "GroupKey": "policy",
+    "GroupStats": "reports.stats",
     "InputError": "errors",
     "Mark": "errors",
     "Module": "folder",
@@ -71,10 +76,12 @@ _HOMES = {
     "Problem": "errors",
     "Rule": "policy",
     "Severity": "findings",
+    "Stats": "reports.stats",
     "TargetError": "errors",
     "Traffic": "traffic",
     "compile_deployment": "compiler",
     "render": "generate",
+    "stats_of": "reports.stats",
     "traffic_of": "traffic",
     "write_folder": "folder",
 }

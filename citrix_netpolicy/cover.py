@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, Literal
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["BUDGET", "Cover", "Rectangle", "minimum_cover"]
+__all__ = ["BUDGET", "Cover", "Proof", "Rectangle", "minimum_cover"]
 
 # Limits are counts and never seconds, so that every machine finds the same cover.
 BUDGET: Final = 5_000_000

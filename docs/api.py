@@ -31,6 +31,7 @@ wrong with an input is raised as `InputError`; codes of problems and findings ar
 _CHAPTERS: Final = {
     "From a deployment to files": ("Deployment", "Catalog", "compile_deployment", "render", "write_folder"),
     "What comes out": ("Compilation", "Module", "Finding", "Severity"),
+    "How many rules": ("stats_of", "Stats", "GroupStats"),
     "Policies": ("Policy", "Group", "GroupKey", "Rule", "Direction", "Cause"),
     "What a policy permits": ("Traffic", "traffic_of"),
     "Errors": ("NetpolicyError", "InputError", "TargetError", "OutputError", "Problem", "Mark"),

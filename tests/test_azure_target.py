@@ -51,7 +51,7 @@ from citrix_netpolicy.policy import (
 )
 from citrix_netpolicy.resolve import resolve
 from citrix_netpolicy.syntax.document import parse_json
-from citrix_netpolicy.targets import Options
+from citrix_netpolicy.targets import Options, RuleCount
 from citrix_netpolicy.targets.azure.arm import model_of, resource_of
 from citrix_netpolicy.targets.azure.cover import cover_side
 from citrix_netpolicy.targets.azure.groups import network_security_groups
@@ -367,7 +367,7 @@ def test_one_accepted_loss_is_not_the_other(code: str) -> None:
 
 def test_an_accepted_loss_is_a_finding() -> None:
     output = make_case(make_group("app", ICMP_RULES)).render("azure")
-    assert output.counts == {"app": 1}
+    assert output.tiers == {"app": RuleCount(1, 1, "fooling set")}
     assert output.rules == output.lower_bound == 1
     assert [(finding.code, finding.subject) for finding in output.findings] == [
         ("icmp-widened", "app"),

@@ -231,6 +231,13 @@ def test_verbose_names_every_entry(one: Path, tmp_path: Path, capsys: pytest.Cap
     lines = capsys.readouterr().err.splitlines()
     omissions = _compiled(one).resolution.omissions
     start = lines.index(f"{len(omissions)} entries produced no rules:")
+    # Before them stands what there is to say of each group.
+    for line, group in zip(lines[2:], _compiled(one).spelled_out.groups, strict=False):
+        assert re.fullmatch(
+            rf"  main/{group.tier}: (\d+) rules?, naive {len(group.rules)}, lower bound \1, "
+            "certificate: maximal pairs",
+            line,
+        )
     assert lines[start + 1 :] == [f"  {omission.entry}: {omission}" for omission in omissions]
     assert all(str(omission) for omission in omissions)
 

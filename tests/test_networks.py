@@ -18,6 +18,7 @@ from citrix_netpolicy.targets import TARGETS
 
 if TYPE_CHECKING:
     from citrix_netpolicy import Compilation
+    from citrix_netpolicy.targets import Output
 
 EXAMPLES = sorted((Path(__file__).parent.parent / "examples").rglob("deployment.yaml"))
 SEVERAL = [path for path in EXAMPLES if len(Deployment.load(path).networks) > 1]
@@ -75,6 +76,10 @@ def test_every_figure_of_a_part_is_that_of_the_part(compilation: Compilation) ->
     assert policy.in_network("elsewhere").rule_count == 0
 
 
+def _rules(output: Output) -> dict[str, int]:
+    return {tier: count.rules for tier, count in output.tiers.items()}
+
+
 CASES = [(target, cloud) for target, clouds in TARGETS.items() for cloud in clouds]
 
 
@@ -87,12 +92,12 @@ def test_the_counts_of_a_network_are_those_of_its_files(target: str, cloud: str)
         alone = render(compilation, target, name)
         assert alone.outputs == {name: output}
         found = folder.read(dict(alone.files), target, cloud).policy
-        assert output.counts.keys() == {group.tier for group in found.groups}
-        assert output.rules == sum(output.counts.values())
-        assert output.lower_bound <= output.rules
+        assert output.tiers.keys() == {group.tier for group in found.groups}
+        assert output.rules == sum(count.rules for count in output.tiers.values())
+        assert output.lower_bound == output.rules
         assert traffic_of(found.groups) == traffic_of(compilation.policy.in_network(name).groups)
         if cloud == "aws":
-            assert output.counts == {group.tier: len(group.rules) for group in found.groups}
+            assert _rules(output) == {group.tier: len(group.rules) for group in found.groups}
     assert sum(output.rules for output in module.outputs.values()) > 0
 
 
@@ -125,7 +130,7 @@ def test_the_summary_of_several_networks_adds_up(
     compilation = _compilation(cloud)
     module = render(compilation, target)
     total, totals, networks = _numbers(list(summary_lines(compilation, module)))
-    assert networks == {name: output.counts for name, output in module.outputs.items()}
+    assert networks == {name: _rules(output) for name, output in module.outputs.items()}
     assert total == sum(totals.values())
     assert totals == {name: output.rules for name, output in module.outputs.items()}
 
@@ -136,7 +141,7 @@ def test_the_summary_of_one_network_of_several_tells_of_that_one(target: str, cl
     for name in compilation.deployment.networks:
         module = render(compilation, target, name)
         total, totals, networks = _numbers(list(summary_lines(compilation, module)))
-        assert networks == {name: module.outputs[name].counts}
+        assert networks == {name: _rules(module.outputs[name])}
         assert total == totals[name] == module.outputs[name].rules
 
 

@@ -7,6 +7,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from citrix_netpolicy.errors import SHOWN_PROBLEMS
+from citrix_netpolicy.reports.stats import stats_of
 from citrix_netpolicy.resolve import (
     Excluded,
     FeatureOff,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from citrix_netpolicy.errors import NetpolicyError
     from citrix_netpolicy.findings import Finding
     from citrix_netpolicy.folder import Module
+    from citrix_netpolicy.reports.stats import GroupStats
     from citrix_netpolicy.resolve import Omission
 
 __all__ = ["finding_lines", "problem_lines", "summary_lines"]
@@ -41,20 +43,23 @@ def problem_lines(error: NetpolicyError) -> Iterator[str]:
 def summary_lines(compilation: Compilation, module: Module, *, verbose: bool = False) -> Iterator[str]:
     """Yield what there is to say of a compilation: counts, findings, and the entries that gave no rule.
 
-    Entries that are off or have no role in the deployment are counted by reason; `verbose` names every one.
+    A group that has more rules than its lower bound is told with that number. Entries that are off or have
+    no role in the deployment are counted by reason. `verbose` names every one, and tells the naive count,
+    the bound and its certificate of every group.
     """
     # The module may be that of one network of several, so every number is that of its networks.
-    groups = sum(len(compilation.policy.in_network(network).groups) for network in module.outputs)
-    rules = sum(output.rules for output in module.outputs.values())
-    bound = sum(output.lower_bound for output in module.outputs.values())
-    naive = sum(compilation.spelled_out.in_network(network).rule_count for network in module.outputs)
-    proof = "the fewest possible" if rules == bound else f"lower bound {bound}"
-    yield (
-        f"{compilation.deployment.name}: {_counted(groups, 'group')}, {_counted(rules, 'rule')} ({proof}); "
-        f"{naive} when every flow is written out"
-    )
-    for network, output in module.outputs.items():
-        yield f"  network {network}: " + ", ".join(f"{tier} {count}" for tier, count in output.counts.items())
+    stats = stats_of(compilation, module)
+    groups, rules = _counted(len(stats.groups), "group"), _counted(stats.rules, "rule")
+    proof = f"lower bound {stats.lower_bound}" if stats.gap else "the fewest possible"
+    name = compilation.deployment.name
+    yield f"{name}: {groups}, {rules} ({proof}); {stats.naive} when every flow is written out"
+    for network, alike in groupby(stats.groups, key=lambda group: group.network):
+        yield f"  network {network}: " + ", ".join(_size(group) for group in alike)
+    for group in stats.groups if verbose else ():
+        yield (
+            f"  {group.network}/{group.tier}: {_counted(group.rules, 'rule')}, naive {group.naive}, "
+            f"lower bound {group.lower_bound}, certificate: {group.certificate}"
+        )
     here = (finding for finding in compilation.findings if finding.network in ("", *module.outputs))
     yield from finding_lines((*here, *module.findings))
     omissions = compilation.resolution.omissions
@@ -65,6 +70,11 @@ def summary_lines(compilation: Compilation, module: Module, *, verbose: bool = F
     if partial:
         what = f"{_entries(partial)} produced rules for a part only"
         yield from _left_out(what, partial, verbose=verbose)
+
+
+def _size(group: GroupStats) -> str:
+    """Tell the rules of a tier, and the lower bound where they are not the fewest."""
+    return f"{group.tier} {group.rules}" + (f" (lower bound {group.lower_bound})" if group.gap else "")
 
 
 def _left_out(what: str, omissions: Sequence[Omission], *, verbose: bool) -> Iterator[str]:

@@ -9,16 +9,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from citrix_netpolicy.errors import InputError, Problem, nearest
 from citrix_netpolicy.identities import Identities
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from citrix_netpolicy.findings import Finding
     from citrix_netpolicy.policy import Policy
 
-__all__ = ["TARGETS", "Options", "Output", "Target", "load_target"]
+__all__ = ["TARGETS", "Certificate", "Options", "Output", "RuleCount", "Target", "load_target"]
+
+# Why there cannot be fewer rules, from the plainest proof to none: every rule is a maximal prefix with a
+# maximal service, of which each takes a rule (`minimize`); no two of as many pairs of a peer and a port fit
+# into one rule, or a search found that one rule fewer does not do (`cover`).
+Certificate = Literal["maximal pairs", "fooling set", "search", "none"]
 
 # Each target, and the module that spells it for a cloud. Modules load when used: some of them cost a lot.
 TARGETS: Final[dict[str, dict[str, str]]] = {
@@ -46,24 +53,41 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
+class RuleCount:
+    """How many rules one tier has, as the cloud counts them, and the proof that fewer cannot do.
+
+    No rules of this cloud permit the same and are fewer than `lower_bound`; `certificate` is why. It is
+    `none` when the rules are more than that.
+    """
+
+    rules: int
+    lower_bound: int
+    certificate: Certificate
+
+
+@dataclass(frozen=True, slots=True)
 class Output:
     """What a target makes of the groups of one network.
 
-    `files` maps relative paths with `/` to texts. `counts` says how many rules each tier has, as the cloud
-    counts them, and `lower_bound` the proven least of all. `findings` tell what people should know, above all
-    accepted losses, and `identities` what the next run must not move.
+    `files` maps relative paths with `/` to texts, and `tiers` each tier to the number of its rules.
+    `findings` tell what people should know, above all accepted losses, and `identities` what the next run
+    must not move.
     """
 
     files: dict[str, str]
-    counts: dict[str, int]
-    lower_bound: int
+    tiers: Mapping[str, RuleCount]
     findings: tuple[Finding, ...] = ()
     identities: Identities = field(default_factory=Identities)
 
     @property
     def rules(self) -> int:
         """How many rules all groups have together, as the cloud counts them."""
-        return sum(self.counts.values())
+        return sum(count.rules for count in self.tiers.values())
+
+    @property
+    def lower_bound(self) -> int:
+        """The proven least number of rules that all groups have together."""
+        return sum(count.lower_bound for count in self.tiers.values())
 
 
 class Target(Protocol):

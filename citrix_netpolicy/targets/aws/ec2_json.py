@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Final
 
-from citrix_netpolicy.minimize import lower_bound
 from citrix_netpolicy.policy import Direction
 from citrix_netpolicy.targets import Output
 from citrix_netpolicy.targets.aws.groups import security_groups
@@ -46,4 +45,4 @@ def render(policy: Policy, options: Options, identities: Identities) -> Output:
         ],
     }
     files = {FILE: json.dumps(document, indent=2) + "\n"}
-    return Output(files, found.counts, lower_bound(policy.groups), found.findings, found.identities)
+    return Output(files, found.rule_counts(policy), found.findings, found.identities)

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Final
 
 from citrix_netpolicy.errors import Problem, TargetError, clean
 from citrix_netpolicy.identities import Identities, TierIdentity
+from citrix_netpolicy.minimize import lower_bound
 from citrix_netpolicy.policy import Direction, ServiceTag, rule_order
+from citrix_netpolicy.targets import RuleCount
 from citrix_netpolicy.targets.aws.ec2 import permission_of
 from citrix_netpolicy.targets.aws.placement import Placement, place
 
@@ -98,13 +100,16 @@ class SecurityGroups:
     findings: tuple[Finding, ...]
     identities: Identities
 
-    @property
-    def counts(self) -> dict[str, int]:
-        """How many rules each tier has."""
-        counts: dict[str, int] = {}
-        for group in self.groups:
-            counts[group.tier] = counts.get(group.tier, 0) + len(group.rules)
-        return counts
+    def rule_counts(self, policy: Policy) -> dict[str, RuleCount]:
+        """Return how many rules each tier of `policy`, which these groups say, has here."""
+        rules = dict.fromkeys((group.tier for group in policy.groups), 0)
+        for made in self.groups:
+            rules[made.tier] += len(made.rules)
+        found = {}
+        for group in policy.groups:
+            number, bound = rules[group.tier], lower_bound([group])
+            found[group.tier] = RuleCount(number, bound, "maximal pairs" if number == bound else "none")
+        return found
 
 
 def security_groups(policy: Policy, options: Options, identities: Identities | None = None) -> SecurityGroups:

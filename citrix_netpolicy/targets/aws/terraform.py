@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from citrix_netpolicy.errors import Problem, TargetError
-from citrix_netpolicy.minimize import lower_bound
 from citrix_netpolicy.policy import Direction, GroupReference, rule_order
 from citrix_netpolicy.syntax import hcl
 from citrix_netpolicy.targets import Output
@@ -52,7 +51,7 @@ def render(policy: Policy, options: Options, identities: Identities) -> Output:
         "table": [_row(rule, group) for group in groups for rule in group.rules],
     }
     files = {name: hcl.render(f"{_FOLDER}/{name}.j2", **context) for name in FILES}
-    return Output(files, found.counts, lower_bound(policy.groups), found.findings, found.identities)
+    return Output(files, found.rule_counts(policy), found.findings, found.identities)
 
 
 def _rule_maps(

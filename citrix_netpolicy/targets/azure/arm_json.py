@@ -33,4 +33,4 @@ def render(policy: Policy, options: Options, identities: Identities) -> Output:
         "groups": [{"tier": group.key, "name": group.name, **resource_of(group)} for group in found.groups],
     }
     files = {FILE: json.dumps(document, indent=2) + "\n"}
-    return Output(files, found.counts, found.lower_bound, found.findings, found.identities)
+    return Output(files, found.rule_counts, found.findings, found.identities)

@@ -43,7 +43,7 @@ def render(policy: Policy, options: Options, identities: Identities) -> Output:
         group["body"]["properties"]["securityRules"] = bodies[group["symbol"]]
     context["table"] = [arm.row_of(group, rule) for group in groups for rule in group.rules]
     files = {name: render_template(f"bicep/{name}.j2", **context) for name in FILES}
-    return Output(files, found.counts, found.lower_bound, found.findings, found.identities)
+    return Output(files, found.rule_counts, found.findings, found.identities)
 
 
 def context_of(

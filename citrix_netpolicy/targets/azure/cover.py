@@ -13,7 +13,7 @@ from itertools import pairwise
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
-from citrix_netpolicy.cover import Rectangle, minimum_cover
+from citrix_netpolicy.cover import Proof, Rectangle, minimum_cover
 from citrix_netpolicy.grants import PrefixSet, grants_of
 from citrix_netpolicy.net import (
     ALL,
@@ -76,10 +76,11 @@ class Block:
 
 
 class Side(NamedTuple):
-    """The blocks of one direction, and the proven least number of them."""
+    """The blocks of one direction, the proven least number of them, and the proofs of it, one a matrix."""
 
     blocks: list[Block]
     lower_bound: int
+    proofs: frozenset[Proof]
 
 
 class _Row(NamedTuple):
@@ -105,7 +106,11 @@ def cover_side(rules: Sequence[Rule], before: Sequence[Block] = ()) -> Side:
     reach = reach_of(rules)
     grants = grants_of(Direction.INGRESS, rules)
     sides = [_cover_kind(kind, alike, grants, before) for kind, alike in _kinds(reach)]
-    return Side([block for side in sides for block in side.blocks], sum(side.lower_bound for side in sides))
+    return Side(
+        [block for side in sides for block in side.blocks],
+        sum(side.lower_bound for side in sides),
+        frozenset().union(*(side.proofs for side in sides)),
+    )
 
 
 def _cover_kind(
@@ -121,6 +126,7 @@ def _cover_kind(
     if pinging and not _is_ipv6(pinging[0]):
         blocks.append(_block("Icmp", pinging, [Service(Protocol.ICMP, *EVERY_PORT)], grants))
     bound = len(blocks)
+    proofs: set[Proof] = set()
     for protocol, name in _NAMES.items():
         rows = [_Row(peers, _spans(services, protocol)) for services, peers in named.items()]
         rows = [row for row in rows if row.spans]
@@ -132,12 +138,13 @@ def _cover_kind(
         old = [block for block in before if (block.protocol, block.kind) == (name, kind)]
         cover = minimum_cover(matrix, [_rectangle(block, rows, columns) for block in old])
         bound += cover.lower_bound
+        proofs.add(cover.proof)
         for rectangle in cover.rectangles:
             peers = [peer for row in sorted(rectangle.rows) for peer in rows[row].peers]
             spans = [span for column in rectangle.columns for span in columns[column].spans]
             services = ServiceSet.of(*(Service(protocol, *span) for span in spans)).blocks()
             blocks.append(_block(name, peers, services, grants))
-    return Side(blocks, bound)
+    return Side(blocks, bound, frozenset(proofs))
 
 
 def _kinds(reach: Reach) -> Iterator[tuple[Kind, dict[ServiceSet, list[Peer]]]]:

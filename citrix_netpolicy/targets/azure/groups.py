@@ -17,6 +17,7 @@ from citrix_netpolicy.findings import Finding, Severity
 from citrix_netpolicy.identities import Identities, TierIdentity, assign_priorities, derived_priority
 from citrix_netpolicy.net import ALL, Prefix, Protocol, ServiceSet, icmp
 from citrix_netpolicy.policy import Direction, ExistingGroup, PrefixList, ServiceTag
+from citrix_netpolicy.targets import RuleCount
 from citrix_netpolicy.targets.azure.cover import (
     EVERY_PORT,
     Block,
@@ -31,9 +32,10 @@ from citrix_netpolicy.traffic import reach_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from citrix_netpolicy.cover import Proof
     from citrix_netpolicy.identities import LastRun
     from citrix_netpolicy.policy import Cause, Group, Policy, Rule
-    from citrix_netpolicy.targets import Options
+    from citrix_netpolicy.targets import Certificate, Options
     from citrix_netpolicy.traffic import Reach
 
 __all__ = [
@@ -72,9 +74,10 @@ class SecurityRule:
 
 @dataclass(frozen=True, slots=True)
 class NetworkSecurityGroup:
-    """The network security group of a tier. `lower_bound` is that of its allow rules.
+    """The network security group of a tier.
 
-    `key` is what the group is called across runs, `tier` the name that its tier has now.
+    `lower_bound` and `certificate` are those of its allow rules. `key` is what the group is called across
+    runs, `tier` the name that its tier has now.
     """
 
     key: str
@@ -82,6 +85,7 @@ class NetworkSecurityGroup:
     name: str
     rules: tuple[SecurityRule, ...]
     lower_bound: int
+    certificate: Certificate
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +97,12 @@ class NetworkSecurityGroups:
     identities: Identities
 
     @property
-    def counts(self) -> dict[str, int]:
+    def rule_counts(self) -> dict[str, RuleCount]:
         """How many rules of each tier allow something; every direction ends with one more, which denies."""
-        return {group.tier: sum(rule.access == "Allow" for rule in group.rules) for group in self.groups}
-
-    @property
-    def lower_bound(self) -> int:
-        """The proven least number of rules that allow the same."""
-        return sum(group.lower_bound for group in self.groups)
+        return {
+            group.tier: RuleCount(_allowing(group.rules), group.lower_bound, group.certificate)
+            for group in self.groups
+        }
 
 
 def network_security_groups(
@@ -224,6 +226,7 @@ def _group(
     priorities: dict[Direction, dict[str, int]] = {}
     covers: dict[Direction, tuple[Any, ...]] = {}
     bound = 0
+    proofs: set[Proof] = set()
     for direction in Direction:
         side = group.side(direction)
         if direction is Direction.EGRESS and _opens_all(side):
@@ -232,6 +235,7 @@ def _group(
         before = _blocks_before(key, direction, identity, last)
         covered = cover_side(side, before) if before else fresh
         bound += covered.lower_bound
+        proofs |= covered.proofs
         blocks = _named(direction, covered.blocks)
         had = last.priorities if last else {}
         numbers = assign_priorities(
@@ -249,7 +253,10 @@ def _group(
         }
         if set(covered.blocks) != set(fresh.blocks):
             covers[direction] = tuple(map(block_to_data, covered.blocks))
-    made = NetworkSecurityGroup(key, group.tier, name, tuple(rules), bound)
+    certificate: Certificate = "none"
+    if _allowing(rules) == bound:
+        certificate = "search" if "search" in proofs else "fooling set"
+    made = NetworkSecurityGroup(key, group.tier, name, tuple(rules), bound, certificate)
     return made, replace(identity, priorities=priorities, covers=covers)
 
 
@@ -264,6 +271,10 @@ def _blocks_before(
         for rule in group.side(direction) if group.tier == key else ():
             named.setdefault(rule.origin.address if rule.origin else "", []).append(rule)
     return [block for rules in named.values() for block in blocks_of_rules(rules)]
+
+
+def _allowing(rules: Iterable[SecurityRule]) -> int:
+    return sum(rule.access == "Allow" for rule in rules)
 
 
 def _allow(name: str, priority: int, direction: Direction, block: Block) -> SecurityRule:

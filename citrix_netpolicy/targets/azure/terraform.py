@@ -50,4 +50,4 @@ def render(policy: Policy, options: Options, identities: Identities) -> Output:
         "table": [arm.row_of(group, rule) for group in found.groups for rule in group.rules],
     }
     files = {name: hcl.render(f"{_FOLDER}/{name}.j2", **context) for name in FILES}
-    return Output(files, found.counts, found.lower_bound, found.findings, found.identities)
+    return Output(files, found.rule_counts, found.findings, found.identities)
