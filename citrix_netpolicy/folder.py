@@ -7,6 +7,7 @@ back.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import tempfile
@@ -257,6 +258,9 @@ def _write(path: Path, text: str) -> None:
         file.write(text.encode())
         file.flush()
         os.fsync(file.fileno())
+    # A disk that lost a part says so here, and not after the old files are gone.
+    if path.read_bytes() != text.encode():
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
 
 
 def _make_folder(path: Path, made: list[Path]) -> None:

@@ -15,6 +15,7 @@ from citrix_netpolicy.findings import Finding
 from citrix_netpolicy.folder import Module, restore_command
 from citrix_netpolicy.identities import FILE as IDENTITIES
 from citrix_netpolicy.identities import Identities, LastRun, read_identities
+from citrix_netpolicy.readback import hold_against
 from citrix_netpolicy.reports.allowlist import JSON_FILE as ALLOWLIST
 from citrix_netpolicy.reports.allowlist import allowlist_files
 from citrix_netpolicy.syntax import document
@@ -110,6 +111,7 @@ def _network(
     if asked and previous.files and previous.is_changed(output.files):
         last = cache(partial(previous.last_run, target, cloud, network))
         output = module.render(policy, options, replace(kept, last=last))
+    hold_against(policy, output, target, cloud)
     files = output.files | allowlist_files(compilation, network)
     identities = output.identities.to_json(deployment.name, network)
     if identities:

@@ -442,6 +442,19 @@ def test_a_failure_leaves_no_parents(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert snapshot(tmp_path) == {}
 
 
+def test_a_disk_that_loses_a_part_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_folder(tmp_path / "out", Module(FILES))
+    before = snapshot(tmp_path)
+
+    def lose(number: int) -> None:
+        os.truncate(number, 1)
+
+    monkeypatch.setattr(os, "fsync", lose)
+    with pytest.raises(OutputError, match="nothing was changed"):
+        write_folder(tmp_path / "out", Module(NEW))
+    assert snapshot(tmp_path) == before
+
+
 def _raise_full(*_: object) -> None:
     raise FULL
 
