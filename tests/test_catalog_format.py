@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+import shutil
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
 from citrix_netpolicy import Catalog, InputError, resources
+from citrix_netpolicy.inputs import catalog as catalog_module
 from citrix_netpolicy.inputs.catalog import compose_catalog, load_catalog
 from citrix_netpolicy.syntax import document
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 WORDS = """\
 documents:
@@ -237,6 +244,76 @@ def test_an_entry_that_is_not_there() -> None:
         compose(WORDS, HEAD + ENTRY).entry("ddc-vdaa")
 
 
+@pytest.fixture
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Let a copy of the shipped folder be the shipped one."""
+    folder = tmp_path / "catalog"
+    shutil.copytree(str(resources.catalog()), folder)
+    monkeypatch.setattr(resources, "catalog", lambda: folder)
+    for forget in (catalog_module._shipped.cache_clear, load_catalog.cache_clear):
+        forget()
+    yield folder
+    for forget in (catalog_module._shipped.cache_clear, load_catalog.cache_clear):
+        forget()
+
+
+def _refuse(*_: object) -> NoReturn:
+    raise AssertionError("the files of the catalogue are not needed")
+
+
+def test_what_was_checked_stands_in_for_the_files(own_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = compose_catalog(catalog_module._shipped())
+    monkeypatch.setattr(document, "load", _refuse)
+    found = load_catalog()
+    assert found == said
+    assert found.to_json() == said.to_json()
+
+
+def test_files_that_changed_are_read(own_folder: Path) -> None:
+    file = own_folder / "citrix-adc.yaml"
+    before = Catalog.model_validate_json(_checked(own_folder))
+    file.write_text(
+        file.read_text(encoding="utf-8").replace("purpose: ", "purpose: New ", 1), encoding="utf-8"
+    )
+    pairs = zip(before.entries, load_catalog().entries, strict=True)
+    changed = [(old.purpose, new.purpose) for old, new in pairs if old != new]
+    assert [new for _, new in changed] == [f"New {old}" for old, _ in changed]
+    assert len(changed) == 1
+
+
+def test_a_file_that_came_is_read(own_folder: Path) -> None:
+    shutil.copy(own_folder / "citrix-adc.yaml", own_folder / "more.yaml")
+    with pytest.raises(InputError, match=r"already used by the entry at catalog/citrix-adc\.yaml"):
+        load_catalog()
+
+
+def test_a_file_that_went_is_missed(own_folder: Path) -> None:
+    (own_folder / "citrix-adc.yaml").unlink()
+    with pytest.raises(InputError, match="is not an entry that can be duplicated"):
+        load_catalog()
+
+
+def _checked(folder: Path) -> str:
+    data = json.loads((folder / "checked.json").read_text(encoding="utf-8"))
+    del data["files"]
+    return json.dumps(data)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"files": {}}', "\0", '{"entries": []}'])
+def test_a_damaged_stand_in_is_none(text: str, own_folder: Path) -> None:
+    whole = load_catalog()
+    (own_folder / "checked.json").write_text(text)
+    load_catalog.cache_clear()
+    assert load_catalog() == whole
+
+
+def test_no_stand_in_is_needed(own_folder: Path) -> None:
+    whole = load_catalog()
+    (own_folder / "checked.json").unlink()
+    load_catalog.cache_clear()
+    assert load_catalog() == whole
+
+
 def test_the_shipped_catalogue_is_sound_and_read_once() -> None:
     catalog = load_catalog()
     assert Catalog.default() is catalog
@@ -278,5 +355,6 @@ def test_every_entry_could_be_reached() -> None:
             assert f"!{name}" not in entry.features, f"{entry.id} wants `{name}` both on and off"
 
 
-def test_every_file_of_the_catalogue_is_yaml() -> None:
-    assert {file.name.rpartition(".")[2] for file in resources.catalog().iterdir()} == {"yaml"}
+def test_every_file_of_the_catalogue_is_yaml_but_for_what_stands_in_for_all() -> None:
+    names = {file.name for file in resources.catalog().iterdir()} - {"checked.json"}
+    assert {name.rpartition(".")[2] for name in names} == {"yaml"}

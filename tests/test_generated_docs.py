@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from citrix_netpolicy import Catalog
+from citrix_netpolicy.inputs.catalog import checked_text
 from citrix_netpolicy.reports.catalog import EXPORTS
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -16,6 +17,11 @@ DOCS = Path(__file__).parent.parent / "docs"
 @pytest.mark.parametrize(("file", "format_"), [("catalog.md", "markdown"), ("errata.md", "errata")])
 def test_the_document_is_what_the_catalogue_exports(file: str, format_: str) -> None:
     assert (DOCS / file).read_text(encoding="utf-8") == EXPORTS[format_](Catalog.default())
+
+
+def test_what_stands_in_for_the_files_of_the_catalogue_is_what_they_say() -> None:
+    path = DOCS.parent / "catalog/checked.json"
+    assert path.read_text(encoding="utf-8") == checked_text(), "run `python .ci/catalog.py`"
 
 
 def test_the_reference_of_the_api_is_what_the_source_says() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from functools import cache, cached_property
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from hashlib import sha256
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 
 from pydantic import BeforeValidator, Field, StrictBool, ValidationError, field_validator, model_validator
 
@@ -16,6 +18,7 @@ from citrix_netpolicy.syntax import document
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from importlib.resources.abc import Traversable
     from pathlib import Path
 
     from citrix_netpolicy.errors import DataPath
@@ -245,11 +248,6 @@ class Catalog(Model):
         return self._text
 
 
-# A deployment is built on the way to its first use; these are needed as soon as there is a catalogue.
-for _model in (EditionNote, SourceDocument, Role, Feature, Parameter, Entry):
-    _model.model_rebuild()
-
-
 @cache
 def load_catalog(*files: Path) -> Catalog:
     """Read and check the shipped catalogue together with `files` of the same format. Read once per process.
@@ -257,15 +255,56 @@ def load_catalog(*files: Path) -> Catalog:
     Raises InputError, with file and line, when a file cannot be read, is unsound, or uses an id or a word
     that is taken.
     """
-    return compose_catalog([*_shipped(), *(document.load(file) for file in files)])
+    if files:
+        return compose_catalog([*_shipped(), *(document.load(file) for file in files)])
+    return _checked_catalog() or compose_catalog(_shipped())
 
 
 @cache
 def _shipped() -> tuple[Document, ...]:
-    files = [file for file in resources.catalog().iterdir() if file.name.endswith(".yaml")]
-    return tuple(
-        document.load(file, f"catalog/{file.name}") for file in sorted(files, key=lambda file: file.name)
-    )
+    return tuple(document.load(file, f"catalog/{file.name}") for file in _shipped_files())
+
+
+def _shipped_files() -> list[Traversable]:
+    files = (file for file in resources.catalog().iterdir() if file.name.endswith(".yaml"))
+    return sorted(files, key=lambda file: file.name)
+
+
+# The shipped files take long to read. So what they say stands beside them in a form that is fast to read,
+# with the digest of each file that it was made of; where one differs, the files are read.
+_CHECKED: Final = "checked.json"
+
+
+def checked_text() -> str:
+    """Return what the shipped files say, as the text of the file that stands in for them.
+
+    Every entry and every word has a line, so that branches which change different ones do not conflict.
+    """
+    catalog = json.loads(compose_catalog(_shipped()).to_json())
+    parts: dict[str, Any] = {"files": _digests(), **catalog}
+    blocks = []
+    for name, part in parts.items():
+        if isinstance(part, list):
+            lines, ends = [json.dumps(item) for item in part], "[]"
+        else:
+            lines, ends = [f"{json.dumps(key)}: {json.dumps(item)}" for key, item in part.items()], "{}"
+        blocks.append(f"{json.dumps(name)}: {ends[0]}\n" + ",\n".join(lines) + f"\n{ends[1]}")
+    return "{\n" + ",\n".join(blocks) + "\n}\n"
+
+
+def _digests() -> dict[str, str]:
+    return {file.name: sha256(file.read_bytes()).hexdigest() for file in _shipped_files()}
+
+
+def _checked_catalog() -> Catalog | None:
+    """Return the catalogue as it was read before, or None where the files have changed since."""
+    try:
+        data = json.loads(resources.catalog().joinpath(_CHECKED).read_bytes())
+        if data.pop("files") == _digests():
+            return Catalog.model_validate(data)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        pass  # the files themselves say what is wrong, if anything is
+    return None
 
 
 def compose_catalog(documents: Iterable[Document]) -> Catalog:
