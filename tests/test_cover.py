@@ -145,7 +145,7 @@ def test_minimum_on_all_4x4() -> None:
         _check_minimum(numbers, 4)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_minimum_on_all_3x5_and_5x3() -> None:
     for numbers in itertools.product(range(32), repeat=3):
         _check_minimum(numbers, 5)
