@@ -318,9 +318,7 @@ class _Resolver:
 
     def _resolve_custom_flow(self, name: str) -> None:
         flow = self.deployment.flows[name]
-        services = EMPTY
-        for spec in flow.services:
-            services |= spec.services()
+        services = ServiceSet.union(spec.services() for spec in flow.services)
         cause = Cause(
             f"flow:{name}",
             flow.reason,

@@ -161,19 +161,12 @@ def reach_of(rules: Iterable[Rule]) -> Reach:
     prefixes: dict[Prefix, ServiceSet] = {}
     points: dict[Peer, ServiceSet] = {}
     for peer, parts in services.items():
-        union = parts[0] if len(parts) == 1 else _union(parts)
+        union = parts[0] if len(parts) == 1 else ServiceSet.union(parts)
         if isinstance(peer, Prefix):
             prefixes[peer] = union
         else:
             points[peer] = union
     return Reach(tuple(_segments(prefixes)), sorted_points(points))
-
-
-def _union(parts: list[ServiceSet]) -> ServiceSet:
-    union = EMPTY
-    for part in parts:
-        union |= part
-    return union
 
 
 def sorted_points(points: Mapping[Any, ServiceSet]) -> tuple[tuple[Peer, ServiceSet], ...]:
