@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
+
+from common import ROOT, machine, run
 
 from citrix_netpolicy.compiler import compile_deployment
 from citrix_netpolicy.generate import render
 from citrix_netpolicy.inputs.catalog import load_catalog
 from citrix_netpolicy.inputs.deployment import Deployment
 
-ROOT = Path(__file__).parent.parent
 REFERENCE = ROOT / "examples" / "terraform" / "reference" / "deployment.yaml"
 TARGET = "terraform"
 RUNS = 10
@@ -40,10 +39,10 @@ def _import_ms(statement: str) -> float:
 
 def _process_ms(*arguments: str) -> float:
     """Return the CPU ms of a whole Python process, with its start and its end."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, *arguments], cwd=ROOT, check=True, capture_output=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) * 1000
+    done = run(sys.executable, *arguments)
+    if done.code:
+        raise RuntimeError(done.output)
+    return done.seconds * 1000
 
 
 def _command_ms() -> float:
@@ -53,9 +52,8 @@ def _command_ms() -> float:
 
 
 def _row(name: str, times: list[float], base: list[float]) -> None:
-    low, middle = min(times), statistics.median(times)
-    ratios = f"{low / min(base):5.2f}x min {middle / statistics.median(base):5.2f}x median"
-    print(f"{name:<44} {low:8.1f} {middle:8.1f}   {ratios}")
+    low, middle, high = min(times), statistics.median(times), max(times)
+    print(f"| {name} | {low:.1f} | {middle:.1f} | {high:.1f} | {middle / statistics.median(base):.2f} |")
 
 
 def _in_process() -> None:
@@ -67,12 +65,11 @@ def _in_process() -> None:
             start = time.process_time()
             files = render(compile_deployment(Deployment.load(REFERENCE)), TARGET).files
             times.append((time.process_time() - start) * 1000)
-        low, middle = min(times), statistics.median(times)
-        print(f"{name:<44} {low:8.1f} {middle:8.1f}   {len(files)} files")
+        _step(name, times, f"{len(files)} files")
 
     start = time.process_time()
     load_catalog()
-    print(f"{'read and check the catalogue':<44} {(time.process_time() - start) * 1000:8.1f}")
+    _step("read and check the catalogue", [(time.process_time() - start) * 1000], "")
     timed("load, compile and write, first", 1)
     timed("load, compile and write, again", RUNS)
     deployment, catalog = Deployment.load(REFERENCE), load_catalog()
@@ -83,28 +80,43 @@ def _in_process() -> None:
         times.append((time.process_time() - start) * 1000)
     counts = compilation.naive_rules, compilation.policy.rule_count, compilation.lower_bound
     rules = "{} rules became {}, lower bound {}".format(*counts)
-    print(f"{'compile alone, again':<44} {min(times):8.1f} {statistics.median(times):8.1f}   {rules}")
+    _step("compile alone, again", times, rules)
+
+
+def _step(name: str, times: list[float], what: str) -> None:
+    print(f"| {name} | {min(times):.1f} | {statistics.median(times):.1f} | {max(times):.1f} | {what} |")
 
 
 def main() -> None:
     """Print the times and their ratios."""
-    print(f"{f'CPU ms of {RUNS} runs':<44} {'min':>8} {'median':>8}   beside pydantic")
-    whole_import, command = [], []
+    print(f"{machine()}; {RUNS} runs each, CPU ms.\n")
+    print("| whole process, or import | lowest | median | highest | beside pydantic |")
+    print("|---|---|---|---|---|")
+    whole_import: list[float] = []
+    version: list[float] = []
+    command: list[float] = []
     inside: dict[str, list[float]] = {statement: [] for statement in IMPORTS}
-    for run in range(RUNS + 1):  # the first run fills caches and is not counted; runs of both kinds alternate
+    for number in range(
+        RUNS + 1
+    ):  # the first run fills caches and is not counted; runs of both kinds alternate
         taken = {statement: _import_ms(statement) for statement in IMPORTS}
-        processes = _process_ms("-c", IMPORTS[0]), _command_ms()
-        if run:
+        processes = (
+            _process_ms("-c", IMPORTS[0]),
+            _process_ms("-m", "citrix_netpolicy", "--version"),
+            _command_ms(),
+        )
+        if number:
             for statement in IMPORTS:
                 inside[statement].append(taken[statement])
-            whole_import.append(processes[0])
-            command.append(processes[1])
+            for times, one in zip((whole_import, version, command), processes, strict=True):
+                times.append(one)
     for statement in IMPORTS:
         _row(statement.replace("Deployment, compile_deployment", "…"), inside[statement], inside[IMPORTS[0]])
     _row(f"process `{IMPORTS[0]}`", whole_import, whole_import)
+    _row("process `--version`", version, whole_import)
     _row(f"process `compile … --target {TARGET}`", command, whole_import)
-    print()
-    print(f"in one process, {REFERENCE.relative_to(ROOT)}")
+    print(f"\n| in one process, {REFERENCE.relative_to(ROOT)} | lowest | median | highest | |")
+    print("|---|---|---|---|---|")
     _in_process()
 
 

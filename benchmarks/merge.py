@@ -1,26 +1,34 @@
-"""How long merging prefixes takes, beside `ipaddress` and `netaddr` on the same prefixes.
+"""How long merging prefixes takes, beside `ipaddress`, `netaddr` and Aerleon on the same prefixes.
 
 Each library works on objects of its own, parsed before the clock starts. CPU time, best of several runs.
+Aerleon works in the environment of the neighbours.
 """
 
 from __future__ import annotations
 
+import argparse
 import ipaddress
+import json
 import math
 import random
+import tempfile
 import time
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import netaddr  # type: ignore[import-untyped]
+from common import environment, machine, run
 
 from citrix_netpolicy.net import Prefix, merge_prefixes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-SIZES = (1_000, 10_000, 100_000)
+SIZES = (1_000, 10_000, 100_000, 1_000_000)
 RUNS = 5
+# A million take some of the libraries half a minute.
+RUNS_OF_MANY = 1
 SEED = 1
 T = TypeVar("T")
 BASE = int(ipaddress.IPv4Address("10.0.0.0"))
@@ -48,52 +56,97 @@ def in_rows(size: int) -> list[Prefix]:
     return found
 
 
-def best(work: Callable[[], T]) -> tuple[float, T]:
+def best(work: Callable[[], T], runs: int = RUNS) -> tuple[float, T]:
     """Return the least CPU time of several runs in seconds, and the result."""
     times = []
-    for _ in range(RUNS):
+    for _ in range(runs):
         start = time.process_time()
         result = work()
         times.append(time.process_time() - start)
     return min(times), result
 
 
-def measure(prefixes: Sequence[Prefix]) -> tuple[float, float, float, int]:
-    """Return the times of this project, ipaddress and netaddr, and how many prefixes are left."""
+class Times(NamedTuple):
+    """CPU seconds of each library, and how many prefixes are left."""
+
+    ours: float
+    ipaddress: float
+    netaddr: float
+    aerleon: float
+    left: int
+
+
+# Reads prefixes from a file; prints the best time, and where the merged ones begin and how long they are.
+_AERLEON = """
+import json, sys, time
+from aerleon.lib import nacaddr
+path, runs = sys.argv[1], int(sys.argv[2])
+with open(path) as file:
+    found = [nacaddr.IPv4(line.strip()) for line in file]
+times = []
+for _ in range(runs):
+    start = time.process_time()
+    merged = nacaddr.CollapseAddrList(list(found))
+    times.append(time.process_time() - start)
+print(json.dumps([min(times), [[int(one.network_address), one.prefixlen] for one in merged]]))
+"""
+
+
+def _aerleon(prefixes: Sequence[Prefix], runs: int) -> tuple[float, list[tuple[int, int]]]:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "prefixes")
+        file.write_text("\n".join(map(str, prefixes)), encoding="utf-8")
+        done = run(environment(), "-c", _AERLEON, str(file), str(runs))
+    if done.code:
+        raise RuntimeError(done.output)
+    seconds, merged = json.loads(done.output)
+    return seconds, [tuple(pair) for pair in merged]
+
+
+def measure(prefixes: Sequence[Prefix], runs: int) -> Times:
+    """Measure every library; the results have to be equal."""
     networks = [ipaddress.IPv4Network((prefix.network, prefix.length)) for prefix in prefixes]
     cidrs = [netaddr.IPNetwork(str(prefix)) for prefix in prefixes]
-    ours, merged = best(lambda: merge_prefixes(prefixes))
-    standard, collapsed = best(lambda: list(ipaddress.collapse_addresses(networks)))
-    theirs, joined = best(lambda: netaddr.cidr_merge(cidrs))
+    ours, merged = best(lambda: merge_prefixes(prefixes), runs)
+    standard, collapsed = best(lambda: list(ipaddress.collapse_addresses(networks)), runs)
+    theirs, joined = best(lambda: netaddr.cidr_merge(cidrs), runs)
+    aerleon, last = _aerleon(prefixes, runs)
     expected = [(prefix.network, prefix.length) for prefix in merged]
-    if [(int(found.network_address), found.prefixlen) for found in collapsed] != expected:
-        raise AssertionError("ipaddress merges otherwise")
-    if [(found.first, found.prefixlen) for found in joined] != expected:
-        raise AssertionError("netaddr merges otherwise")
-    return ours, standard, theirs, len(merged)
+    for name, found in (
+        ("ipaddress", [(int(one.network_address), one.prefixlen) for one in collapsed]),
+        ("netaddr", [(one.first, one.prefixlen) for one in joined]),
+        ("aerleon", last),
+    ):
+        if found != expected:
+            raise AssertionError(f"{name} merges otherwise")
+    return Times(ours, standard, theirs, aerleon, len(merged))
 
 
 def main() -> None:
     """Print the times and their ratios."""
-    print(f"CPU ms, best of {RUNS}; `x` is the time of the other library divided by ours; results are equal")
-    print(f"{'input':>10} {'prefixes':>9} {'merged':>8} {'ours':>9} {'ipaddress':>17} {'netaddr':>17}")
+    parser = argparse.ArgumentParser(description="Merge prefixes beside other libraries.")
+    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
+    options = parser.parse_args()
+    print(f"{machine()}; best of {RUNS}, of {RUNS_OF_MANY} for a million.\n")
+    print("CPU ms; `x` is the time of the other library divided by ours. All results are equal.\n")
+    print("| input | prefixes | merged | ours | ipaddress | netaddr | aerleon | growth | sorting | n log n |")
+    print("|---|---|---|---|---|---|---|---|---|---|")
     for inputs in (scattered, in_rows):
-        times: dict[int, float] = {}
-        sorting: dict[int, float] = {}
-        for size in SIZES:
+        before: tuple[int, float, float] | None = None
+        for size in options.sizes:
             prefixes = inputs(size)
-            sorting[size], _ = best(partial(sorted, prefixes))
-            ours, standard, theirs, left = measure(prefixes)
-            times[size] = ours
-            others = " ".join(f"{other * 1000:9.1f} {other / ours:6.1f}x" for other in (standard, theirs))
-            print(f"{inputs.__name__:>10} {size:9} {left:8} {ours * 1000:9.2f} {others}")
-        _, few, many = SIZES
-        linearithmic = many * math.log(many) / (few * math.log(few))
-        grown, as_sorted = (found[many] / found[few] for found in (times, sorting))
-        print(
-            f"{inputs.__name__:>10} grows x{grown:.1f} from {few} to {many}; sorting the same prefixes grows "
-            f"x{as_sorted:.1f}, and n log n is x{linearithmic:.1f}"
-        )
+            runs = RUNS if size < 1_000_000 else RUNS_OF_MANY
+            sorting, _ = best(partial(sorted, prefixes), runs)
+            found = measure(prefixes, runs)
+            others = " | ".join(f"{other * 1000:,.1f} ({other / found.ours:.1f}x)" for other in found[1:4])
+            growth = " |  | "
+            if before:
+                few, ours, sorted_before = before
+                best_growth = size * math.log(size) / (few * math.log(few))
+                growth = f"{found.ours / ours:.1f} | {sorting / sorted_before:.1f} | {best_growth:.1f}"
+            row = f"{inputs.__name__} | {size:,} | {found.left:,} | {found.ours * 1000:,.2f} | {others}"
+            print(f"| {row} | {growth} |", flush=True)
+            before = size, found.ours, sorting
 
 
 if __name__ == "__main__":

@@ -7,21 +7,16 @@ business of ours. All of them run in turn, so that what else the machine does di
 from __future__ import annotations
 
 import argparse
-import os
-import platform
-import resource
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
-ENVIRONMENT = ROOT / ".venv-peers"
-PEERS = ("capirca", "aerleon")
+from common import environment, machine, run
+
 ROLES, TERMS = 20, 40
 SIZES = (4, 40, 400)
 RUNS = 5
@@ -65,7 +60,8 @@ def _terms() -> list[tuple[int, int, str, str]]:
     ]
 
 
-def _ours(folder: Path, cloud: str, peers: str, size: int) -> Path:
+def write_ours(folder: Path, cloud: str, peers: str, size: int) -> Path:
+    """Write the policy as a deployment, and return its file."""
     lines = ["name: site", f"cloud: {cloud}", f"peers: {peers}", "tiers:"]
     for role in range(ROLES):
         subnets = ", ".join(_prefixes(role, size))
@@ -112,27 +108,11 @@ def _theirs(folder: Path, size: int) -> None:
     (folder / "out").mkdir(exist_ok=True)
 
 
-def _environment() -> str:
-    """Return the Python of the environment that holds the neighbours, made on the first run."""
-    folder = "Scripts" if os.name == "nt" else "bin"
-    python = ENVIRONMENT / folder / "python"
-    if not python.exists():
-        subprocess.run([sys.executable, "-m", "venv", str(ENVIRONMENT)], check=True)
-        subprocess.run([str(python), "-m", "pip", "install", "--quiet", *PEERS], check=True)
-    return str(python)
-
-
-def _version(python: str, package: str) -> str:
-    code = f"from importlib.metadata import version; print(version({package!r}))"
-    done = subprocess.run([python, "-c", code], check=True, capture_output=True, text=True)
-    return done.stdout.strip()
-
-
 def _cpu(command: list[str]) -> float:
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    done = run(*command)
+    if done.code:
+        raise RuntimeError(done.output)
+    return done.seconds
 
 
 def _compile(path: Path, target: str, out: Path) -> list[str]:
@@ -142,11 +122,11 @@ def _compile(path: Path, target: str, out: Path) -> list[str]:
 
 def _cases(folder: Path, size: int, python: str) -> list[Case]:
     _theirs(folder, size)
-    azure = _ours(folder, "azure", "cidr", size)
-    aws = _ours(folder, "aws", "group", size)
+    azure = write_ours(folder, "azure", "cidr", size)
+    aws = write_ours(folder, "aws", "group", size)
     out = folder / "ours"
     # What the floor has to write is known when it was written once.
-    subprocess.run(_compile(azure, "azure", out), cwd=ROOT, check=True, capture_output=True)
+    _cpu(_compile(azure, "azure", out))
     size_written = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
     flags = [
         f"--policy_file={folder}/pol/site.pol",
@@ -178,24 +158,22 @@ def _measure(size: int, python: str, runs: int) -> list[Case]:
 
 
 def main() -> None:
-    """Print a table for each size: CPU seconds, and the ratio to the first neighbour."""
+    """Print a table for each size: CPU seconds, and the ratios to the first neighbour and to the floor."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=RUNS)
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
     options = parser.parse_args()
-    python = _environment()
-    versions = ", ".join(f"{peer} {_version(python, peer)}" for peer in PEERS)
-    print(
-        f"Python {platform.python_version()}, {os.cpu_count()} cores, {versions}; {options.runs} runs each."
-    )
+    python = environment()
+    print(f"{machine()}; {options.runs} runs each.\n")
     print(f"{ROLES} roles, {TERMS} terms; CPU seconds of the whole process.\n")
     for size in options.sizes:
         cases = _measure(size, python, options.runs)
-        print(f"| {size} prefixes a role | median | lowest | highest | to {cases[0].name} |")
-        print("|---|---|---|---|---|")
+        print(f"| {size} prefixes a role | median | lowest | highest | to {cases[0].name} | to the floor |")
+        print("|---|---|---|---|---|---|")
         for case in cases:
-            low, high, ratio = min(case.seconds), max(case.seconds), case.median / cases[0].median
-            print(f"| {case.name} | {case.median:.2f} | {low:.2f} | {high:.2f} | {ratio:.2f} |")
+            low, high = min(case.seconds), max(case.seconds)
+            ratios = " | ".join(f"{case.median / other.median:.2f}" for other in (cases[0], cases[-1]))
+            print(f"| {case.name} | {case.median:.2f} | {low:.2f} | {high:.2f} | {ratios} |")
         print(flush=True)
 
 
