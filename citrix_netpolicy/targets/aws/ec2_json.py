@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Final
 
 from citrix_netpolicy.policy import Direction
+from citrix_netpolicy.syntax.json import indented
 from citrix_netpolicy.targets import Output
 from citrix_netpolicy.targets.aws.groups import security_groups
 
@@ -44,5 +44,5 @@ def render(policy: Policy, options: Options, identities: Identities) -> Output:
             for group in found.groups
         ],
     }
-    files = {FILE: json.dumps(document, indent=2) + "\n"}
+    files = {FILE: indented(document) + "\n"}
     return Output(files, found.rule_counts(policy), found.findings, found.identities)

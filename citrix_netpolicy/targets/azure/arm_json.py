@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Final
 
+from citrix_netpolicy.syntax.json import indented
 from citrix_netpolicy.targets import Output
 from citrix_netpolicy.targets.azure.arm import resource_of
 from citrix_netpolicy.targets.azure.groups import network_security_groups
@@ -32,5 +32,5 @@ def render(policy: Policy, options: Options, identities: Identities) -> Output:
         "network": options.network,
         "groups": [{"tier": group.key, "name": group.name, **resource_of(group)} for group in found.groups],
     }
-    files = {FILE: json.dumps(document, indent=2) + "\n"}
+    files = {FILE: indented(document) + "\n"}
     return Output(files, found.rule_counts, found.findings, found.identities)
