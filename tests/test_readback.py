@@ -284,6 +284,17 @@ def test_open_egress_is_read_as_such(target: str, cloud: str, egress: str) -> No
         hold_against(other, Output(files, {}), target, cloud)
 
 
+@pytest.mark.parametrize(("target", "cloud"), CASES)
+def test_a_network_without_tiers_holds_nothing(target: str, cloud: str) -> None:
+    data = _data(cloud)
+    data["networks"]["empty"] = {"cloud": cloud}
+    for tier in data["tiers"].values():
+        tier["network"] = "main"
+    compilation = compile_deployment(Deployment(**data))
+    module = render(compilation, target)
+    assert module.outputs["empty"].rules == 0 < module.outputs["main"].rules
+
+
 def test_azure_says_icmp_as_a_whole() -> None:
     web = Service(Protocol.TCP, 443, 443)
     low, high = Prefix.parse("10.0.0.0/25"), Prefix.parse("10.0.0.128/25")

@@ -140,7 +140,8 @@ def _peers(permission: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 _HEAD: Final = pattern(r"(?:#.*\n)*\nlocals \{\n(?:  #.*\n)*  tiers = \{\n")
 _TIER: Final = pattern(r"    (QUOTED|\S+) += \[(.*)\]\n")
 _ITEM: Final = pattern(r"QUOTED")
-_GROUPS: Final = pattern(r"  \}\n\n  groups = \{\n")
+# Without tiers, an empty line stands in their place.
+_GROUPS: Final = pattern(r"\n?  \}\n\n  groups = \{\n")
 _GROUP: Final = pattern(
     r"    (QUOTED) = \{\n      name        = QUOTED\n      description = QUOTED\n    \}\n"
 )
