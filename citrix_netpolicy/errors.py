@@ -86,7 +86,7 @@ class TargetError(NetpolicyError):
 
 
 class OutputError(NetpolicyError):
-    """The result could not be written; what was there before is untouched."""
+    """The result is not what was compiled, or could not be written; what was there before is untouched."""
 
 
 def clean(text: str, limit: int = 60) -> str:

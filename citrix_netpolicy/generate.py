@@ -52,7 +52,8 @@ def render(
     names tiers whose machines carry all groups that the last run asked for.
 
     Raises InputError when the target or the network is not known, the target does not support the cloud, or
-    `previous` cannot be read; TargetError when a cloud cannot hold the policy.
+    `previous` cannot be read; TargetError when a cloud cannot hold the policy; OutputError when the files,
+    read back, do not permit what was compiled.
     """
     deployment = compilation.deployment
     if target not in TARGETS:
