@@ -139,7 +139,7 @@ def test_minimum_on_all_4x4_up_to_the_order_of_rows() -> None:
         _check_minimum(numbers, 4)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_minimum_on_all_4x4() -> None:
     for numbers in itertools.product(range(16), repeat=4):
         _check_minimum(numbers, 4)

@@ -164,6 +164,7 @@ def assert_opened_before_closed(events: list[real.Event]) -> None:
     assert max(opened) < min(closed)
 
 
+@pytest.mark.long
 def test_two_networks_are_applied_into_two_vpcs(
     terraform: real.Terraform, moto_server: str, ec2_server: EC2Client, tmp_path: Path
 ) -> None:
