@@ -2,8 +2,8 @@
 
     python benchmarks/run.py [NAME ...]
 
-With names, only those are run, and their parts of RESULTS.md replaced. README.md tells what each figure means,
-and which targets are met.
+With names, only those are run, and their parts of RESULTS.md replaced. README.md tells what each figure
+means, and which targets are met.
 """
 
 from __future__ import annotations
