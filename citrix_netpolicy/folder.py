@@ -254,12 +254,13 @@ def _refuse_foreign(folder: Path, wanted: Mapping[str, str], ours: set[str]) -> 
 
 def _write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
+    content = text.encode()
     with path.open("wb") as file:
-        file.write(text.encode())
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
     # A disk that lost a part says so here, and not after the old files are gone.
-    if path.read_bytes() != text.encode():
+    if path.read_bytes() != content:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
 

@@ -1,7 +1,8 @@
 """The files of a network, read back before anybody sees them: they must permit what was compiled.
 
 Templates, spellings and writers stand between a policy and its files. A slip in any of them would be an
-outage or a hole, so what they made is read by code that shares nothing with them, and compared as traffic.
+outage or a hole, so what they made is read by code of its own, and compared as traffic. The algebra of
+addresses and ports is shared, and so are the escapes of HCL.
 """
 
 from __future__ import annotations

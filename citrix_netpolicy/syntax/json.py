@@ -36,7 +36,7 @@ def compose(text: str, name: str) -> tuple[Any, dict[DataPath, tuple[int, int]]]
 
 
 def indented(value: Any) -> str:
-    """Return the text of `json.dumps(value, indent=2)`, which writes in Python, in a third of its time.
+    """Return the text of `json.dumps(value, indent=2)`, which writes in Python and is slow.
 
     Keys are strings, and there are no floats.
     """

@@ -1,8 +1,8 @@
 """What the files for AWS say, read in one pass, to be held against what was compiled.
 
 `found` reads files that people may have changed, and says where they are wrong. This reads the layout that
-was just written and shares nothing with the code that wrote it, so that a slip there is found before the
-files replace others.
+was just written, apart from the code that wrote it, so that a slip there is found before the files replace
+others.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What the files for Azure say, read in one pass, to be held against what was compiled.
 
-As in AWS, this shares nothing with the code that wrote the files. All three spellings come down to the
+As in AWS, this stands apart from the code that wrote the files. All three spellings come down to the
 properties of a security rule in Azure Resource Manager.
 """
 
