@@ -93,7 +93,11 @@ def spell_out(deployment: Deployment, resolution: Resolution) -> Policy:
 
 
 class _Speller:
-    """Turns the flows of one deployment into grants of its groups. What an end is called is found once."""
+    """Turns the flows of one deployment into grants of its groups.
+
+    What an end is called is found once, and so are equal grants and equal sides of groups: where all tiers
+    speak to each other, what follows is then worked out once and not for each tier.
+    """
 
     def __init__(self, deployment: Deployment) -> None:
         self.deployment = deployment
@@ -103,6 +107,13 @@ class _Speller:
             name: _by_family(end.subnets if isinstance(end, Tier) else end.addresses or ())
             for name, end in deployment.ends.items()
         }
+        # The network of each tier and its families, which decide what its groups call their peers.
+        self.places = {
+            tier: (deployment.network_of(tier), tuple(self.sets[tier])) for tier in deployment.tiers
+        }
+        self.peers: dict[tuple[tuple[str, tuple[int, ...]], str], tuple[PrefixSet | Point, ...]] = {}
+        self.equal_grants: dict[tuple[PrefixSet | Point, ServiceSet, int], Grant] = {}
+        self.equal_sides: dict[tuple[Direction, tuple[int, ...]], SpelledOut] = {}
 
     def policy(self, resolution: Resolution) -> Policy:
         deployment = self.deployment
@@ -127,22 +138,39 @@ class _Speller:
         return Policy.of(
             Group.of_sides(
                 GroupKey(deployment.network_of(tier), tier),
-                *(SpelledOut(Grants(way, self.grants.get((tier, way), ()))) for way in Direction),
+                *(self._side(tier, way) for way in Direction),
             )
             for tier in deployment.tiers
         )
 
-    def _grant(self, tier: str, way: Direction, grant: Grant) -> None:
+    def _grant(
+        self, tier: str, way: Direction, peers: PrefixSet | Point, services: ServiceSet, cause: Cause
+    ) -> None:
+        # A cause is one object wherever it is the same, and its number is found faster than its text.
+        key = (peers, services, id(cause))
+        grant = self.equal_grants.get(key)
+        if grant is None:
+            grant = self.equal_grants[key] = Grant(peers, services, (cause,))
         self.grants.setdefault((tier, way), []).append(grant)
+
+    def _side(self, tier: str, way: Direction) -> SpelledOut:
+        grants = self.grants.get((tier, way), ())
+        key = (way, tuple(map(id, grants)))
+        if key not in self.equal_sides:
+            self.equal_sides[key] = SpelledOut(Grants(way, grants))
+        return self.equal_sides[key]
 
     def _add(self, tier: str, way: Direction, peer: str, flow: Flow) -> None:
         """Grant a flow at the group of one of its ends."""
-        for found in self._peers(tier, peer):
+        named = self.peers.get((self.places[tier], peer))
+        if named is None:
+            named = self.peers[self.places[tier], peer] = tuple(self._peers(tier, peer))
+        for found in named:
             services = flow.services
             if isinstance(found, PrefixSet):
                 services = services.without_icmp_beside({found.version})
             if services:
-                self._grant(tier, way, Grant(found, services, (flow.cause,)))
+                self._grant(tier, way, found, services, flow.cause)
 
     def _peers(self, tier: str, peer: str) -> Iterator[PrefixSet | Point]:
         """Yield how the group of `tier` names the tier or external `peer`."""
@@ -170,12 +198,12 @@ class _Speller:
                 kind="setting",
                 mark=self.deployment.mark(("tiers", tier, "probe-ports")),
             )
-            self._grant(tier, Direction.INGRESS, Grant(ServiceTag("AzureLoadBalancer"), services, (cause,)))
+            self._grant(tier, Direction.INGRESS, ServiceTag("AzureLoadBalancer"), services, cause)
 
     def _open(self, tier: str, services: ServiceSet, cause: Cause) -> None:
         """Let a tier open services to any address."""
         for anything in self.everywhere:
-            self._grant(tier, Direction.EGRESS, Grant(anything, services, (cause,)))
+            self._grant(tier, Direction.EGRESS, anything, services, cause)
 
 
 def _by_family(prefixes: Iterable[Prefix]) -> dict[int, PrefixSet]:

@@ -69,7 +69,7 @@ class Grants:
             else:
                 self.of_points.setdefault(grant.peers, []).append(grant)
         self._services: dict[tuple[int, int], ServiceSet] = {}
-        self._causes: dict[tuple[Any, Service], frozenset[Cause]] = {}
+        self._causes: dict[tuple[Any, ...], tuple[Cause, ...]] = {}
 
     def __iter__(self) -> Iterator[Grant]:
         for sets in self.of_sets.values():
@@ -106,19 +106,18 @@ class Grants:
                 ends[peer.version] |= self._ends(peer)
             else:
                 points.append(peer)
-        key = (*ends.values(), *points)
-        found: set[Cause] = set()
-        for service in services:
-            if (key, service) not in self._causes:
-                granted = [
-                    *(grant for version, mask in ends.items() for grant in self._granted(version, mask)),
-                    *(grant for point in points for grant in self.of_points.get(point, ())),
-                ]
-                self._causes[key, service] = frozenset(
-                    cause for grant in granted if grant.services.meets(service) for cause in grant.causes
-                )
-            found |= self._causes[key, service]
-        return tuple(sorted(found))
+        wanted = tuple(services)
+        key = (*ends.values(), tuple(points), wanted)
+        if key not in self._causes:
+            granted = [
+                *(grant for version, mask in ends.items() for grant in self._granted(version, mask)),
+                *(grant for point in points for grant in self.of_points.get(point, ())),
+            ]
+            found = {
+                cause for grant in granted if any(map(grant.services.meets, wanted)) for cause in grant.causes
+            }
+            self._causes[key] = tuple(sorted(found))
+        return self._causes[key]
 
     @cached_property
     def _pieces(self) -> dict[int, list[_Piece]]:
@@ -200,6 +199,10 @@ class SpelledOut(GrantedRules):
     """Each grant said on its own: one rule for each of its prefixes and services."""
 
     def __len__(self) -> int:
+        return self._count
+
+    @cached_property
+    def _count(self) -> int:
         return sum(_size(grant) * len(grant.services.blocks()) for grant in self.grants)
 
     def _make(self) -> Iterable[Rule]:

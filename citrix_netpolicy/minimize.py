@@ -37,10 +37,15 @@ def minimize(policy: Policy, cidrs: Cidrs = "exact") -> Policy:
     as it was declared, so that a new subnet adds rules and changes none; one that overlaps others lends them
     its causes. The rules are made when somebody reads them.
     """
+    found: dict[Grants, FewestRules] = {}  # groups that share the grants of a side share its rules
+
+    def fewest(group: Group, way: Direction) -> FewestRules:
+        grants = grants_of(way, group.side(way))
+        return found.setdefault(grants, FewestRules(grants, cidrs))
+
     return Policy(
         tuple(
-            Group.of_sides(group.key, *(minimize_rules(group.side(way), cidrs, way) for way in Direction))
-            for group in policy.groups
+            Group.of_sides(group.key, *(fewest(group, way) for way in Direction)) for group in policy.groups
         )
     )
 

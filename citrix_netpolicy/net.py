@@ -11,6 +11,7 @@ import ipaddress
 from bisect import bisect_right
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
@@ -125,9 +126,7 @@ class ServiceSet:
 
         They are pairwise disjoint, which is what the proof of minimality asks of them.
         """
-        if self == ALL:
-            return (Service(Protocol.ALL, 0, LAST_PORT),)
-        return tuple(block for low, high in self.ranges for block in _blocks(low, high))
+        return _blocks_of(self.ranges)
 
     def without_icmp_beside(self, versions: Collection[int]) -> ServiceSet:
         """Return this set without the ICMP of address families that are not in `versions`."""
@@ -225,6 +224,13 @@ def joined_runs(ranges: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...
         else:
             joined.append((low, high))
     return tuple(joined)
+
+
+@lru_cache(1 << 12)
+def _blocks_of(ranges: tuple[tuple[int, int], ...]) -> tuple[Service, ...]:
+    if ranges == ALL.ranges:
+        return (Service(Protocol.ALL, 0, LAST_PORT),)
+    return tuple(block for low, high in ranges for block in _blocks(low, high))
 
 
 def _blocks(low: int, high: int) -> Iterator[Service]:

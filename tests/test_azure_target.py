@@ -39,7 +39,7 @@ from citrix_netpolicy.generate import options_of
 from citrix_netpolicy.grants import Grant, Grants, PrefixSet
 from citrix_netpolicy.identities import Identities, LastRun, derived_priority, read_identities
 from citrix_netpolicy.inputs.catalog import load_catalog
-from citrix_netpolicy.minimize import FewestRules, minimize
+from citrix_netpolicy.minimize import minimize
 from citrix_netpolicy.net import Prefix, Protocol, Service, ServiceSet, icmp, ports
 from citrix_netpolicy.policy import (
     Cause,
@@ -1362,7 +1362,7 @@ def test_a_block_claims_no_purpose_of_what_another_block_carries() -> None:
             Grant(controllers, ServiceSet.of(ports(Protocol.TCP, 8083)), (licences,)),
         ],
     )
-    blocks = cover_side(FewestRules(grants)).blocks
+    blocks = cover_side(grants).blocks
     # The block of 8083 holds people too, whose console it does not carry.
     assert {block.ports: block.causes for block in blocks} == {
         ("8082-8083",): (console, licences),

@@ -26,3 +26,9 @@ def test_the_text_is_that_of_the_standard_library(value: object) -> None:
 @pytest.mark.parametrize("value", [(), ((), {}), {"a": (1, [2])}, {"a": {"b": []}}])
 def test_tuples_are_lists(value: object) -> None:
     assert indented(value) == json.dumps(value, indent=2)
+
+
+def test_a_list_in_several_places_has_the_indentation_of_each() -> None:
+    shared = [1, [2, 3]]
+    value = {"a": shared, "b": [shared, {"c": shared}], "d": [[1, [2, 3]], shared]}
+    assert indented(value) == json.dumps(value, indent=2)

@@ -38,26 +38,34 @@ def compose(text: str, name: str) -> tuple[Any, dict[DataPath, tuple[int, int]]]
 def indented(value: Any) -> str:
     """Return the text of `json.dumps(value, indent=2)`, which writes in Python and is slow.
 
-    Keys are strings, and there are no floats.
+    Keys are strings, and there are no floats. A list that stands in several places is written once.
     """
-    return _indented(value, "\n")
+    return _indented(value, "\n", {})
 
 
-def _indented(value: Any, line: str) -> str:
-    """Return the text of a value whose lines begin with `line`."""
+def _indented(value: Any, line: str, written: dict[tuple[int, str], str]) -> str:
+    """Return the text of a value whose lines begin with `line`; `written` is what was written before."""
     kind = type(value)
     if kind is str:
         return _quoted(value)
+    if kind is int:
+        return repr(value)
     inside = line + "  "
     if kind is dict:
         if not value:
             return "{}"
-        items = [f"{_quoted(key)}: {_indented(item, inside)}" for key, item in value.items()]
+        items = [f"{_quoted(key)}: {_indented(item, inside, written)}" for key, item in value.items()]
         return f"{{{inside}{f',{inside}'.join(items)}{line}}}"
     if kind in (list, tuple):
         if not value:
             return "[]"
-        return f"[{inside}{f',{inside}'.join([_indented(item, inside) for item in value])}{line}]"
+        text = written.get((id(value), line))
+        if text is None:
+            items = [_indented(item, inside, written) for item in value]
+            text = f"[{inside}{f',{inside}'.join(items)}{line}]"
+            if len(value) > 1:
+                written[id(value), line] = text
+        return text
     return json.dumps(value)
 
 

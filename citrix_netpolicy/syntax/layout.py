@@ -56,6 +56,22 @@ class Cursor:
             self.at = found.end()
             yield found
 
+    def until(self, mark: str, end: re.Pattern[str]) -> str:
+        """Take and return what stands before `end`, which begins with a mark unless it stands here.
+
+        `end` is taken, too. Raises LayoutError where it is not found.
+        """
+        if self.find(end):
+            return ""
+        start = self.at
+        self.at = self.text.find(mark, start)
+        if self.at < 0:
+            self.at = start
+            raise self.error()
+        text = self.text[start : self.at]
+        self.take(end)
+        return text
+
     def end(self) -> None:
         """Tell that the text ends here. Raises LayoutError."""
         if self.at != len(self.text):

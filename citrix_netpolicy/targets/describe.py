@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -22,7 +23,12 @@ def describe(causes: Iterable[Cause], limit: int) -> str:
 
     Purposes that do not fit are counted: `A; B; and 2 more`.
     """
-    purposes = list(dict.fromkeys(filter(None, (plain_text(cause.purpose) for cause in causes))))
+    return _described(tuple(cause.purpose for cause in causes), limit)
+
+
+@lru_cache(1 << 12)
+def _described(told: tuple[str, ...], limit: int) -> str:
+    purposes = list(dict.fromkeys(filter(None, map(plain_text, told))))
     for count in range(len(purposes), 0, -1):
         left = len(purposes) - count
         text = "; ".join([*purposes[:count], *([f"and {left} more"] if left else [])])

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Final
 from citrix_netpolicy.errors import Problem, TargetError, clean
 from citrix_netpolicy.identities import Identities, TierIdentity
 from citrix_netpolicy.minimize import lower_bound
-from citrix_netpolicy.policy import Direction, ServiceTag, rule_order
+from citrix_netpolicy.policy import Direction, ServiceTag
 from citrix_netpolicy.targets import RuleCount
 from citrix_netpolicy.targets.aws.ec2 import permission_of
 from citrix_netpolicy.targets.aws.placement import Placement, place
+from citrix_netpolicy.traffic import reach_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from mypy_boto3_ec2.type_defs import (
         AuthorizeSecurityGroupEgressRequestTypeDef,
@@ -54,7 +55,17 @@ class SecurityGroup:
     tier: str
     name: str
     description: str
-    rules: tuple[Rule, ...]
+    ingress: Sequence[Rule]
+    egress: Sequence[Rule]
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """The rules of both directions, in `rule_order`."""
+        return (*self.ingress, *self.egress)
+
+    def side(self, direction: Direction) -> Sequence[Rule]:
+        """Return the rules of one direction."""
+        return self.ingress if direction is Direction.INGRESS else self.egress
 
     def create_request(self, vpc_id: str) -> CreateSecurityGroupRequestTypeDef:
         """Return the arguments of `create_security_group`."""
@@ -89,7 +100,7 @@ class SecurityGroup:
 
     def permissions(self, direction: Direction, ids: Mapping[str, str]) -> list[IpPermissionTypeDef]:
         """Return the rules of one direction, one permission each; `ids` maps keys to group ids."""
-        return [permission_of(rule, ids) for rule in self.rules if rule.direction is direction]
+        return [permission_of(rule, ids) for rule in self.side(direction)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +115,7 @@ class SecurityGroups:
         """Return how many rules each tier of `policy`, which these groups say, has here."""
         rules = dict.fromkeys((group.tier for group in policy.groups), 0)
         for made in self.groups:
-            rules[made.tier] += len(made.rules)
+            rules[made.tier] += len(made.ingress) + len(made.egress)
         found = {}
         for group in policy.groups:
             number, bound = rules[group.tier], lower_bound([group])
@@ -163,9 +174,9 @@ def _placed(group: Group, options: Options, identities: Identities) -> Placement
         )
         message = f"AWS refuses the group name `{clean(name)}`"
         raise TargetError(Problem(code="name-refused", message=message, path=path, hint=hint))
-    for rule in group.rules:
-        if isinstance(rule.peer, ServiceTag):
-            message = f"AWS has no service tags, but tier `{group.tier}` has the peer `{rule.peer}`"
+    for peer in (peer for way in Direction for peer, _ in reach_of(group.side(way)).points):
+        if isinstance(peer, ServiceTag):
+            message = f"AWS has no service tags, but tier `{group.tier}` has the peer `{peer}`"
             hint = "use addresses, or set its `networks`"
             raise TargetError(Problem(code="peer-unknown-to-cloud", message=message, path=path, hint=hint))
     return place(group, options, identities)
@@ -176,11 +187,12 @@ def _groups_of(
 ) -> Iterator[SecurityGroup]:
     key = keys[group.tier]
     name = identity.name or f"{options.deployment}-{group.tier}"
-    for number, rules in enumerate(placement.parts, start=1):
+    for number, sides in enumerate(placement.sides, start=1):
         yield SecurityGroup(
             key=f"{key}/{number}" if number > 1 else key,
             tier=group.tier,
             name=f"{name}-{number}" if number > 1 else name,
             description=identity.description or GROUP_DESCRIPTION,
-            rules=tuple(sorted(rules, key=rule_order)),
+            ingress=sides[Direction.INGRESS],
+            egress=sides[Direction.EGRESS],
         )

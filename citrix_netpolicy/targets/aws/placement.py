@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from citrix_netpolicy.errors import Problem, TargetError
 from citrix_netpolicy.findings import Finding
 from citrix_netpolicy.net import Prefix, ServiceSet
-from citrix_netpolicy.policy import Cause, Direction, PrefixList
+from citrix_netpolicy.policy import Cause, Direction, PrefixList, rule_order
 from citrix_netpolicy.targets.aws.attributes import rule_name
 from citrix_netpolicy.traffic import Reach, reach_of
 
@@ -29,16 +29,21 @@ __all__ = ["Placement", "place"]
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """The rules of each group of a tier, the first group first.
+    """Which rules each group of a tier holds, the first group first; by direction, in `rule_order`.
 
     `held` maps names of rules to the number of their group, from 2 on; `waiting` are the numbers of groups
     that machines do not carry yet.
     """
 
-    parts: tuple[Sequence[Rule], ...]
+    sides: tuple[Mapping[Direction, Sequence[Rule]], ...]
     held: Mapping[str, int]
     waiting: tuple[int, ...]
     findings: tuple[Finding, ...]
+
+    @property
+    def parts(self) -> tuple[tuple[Rule, ...], ...]:
+        """The rules of each group, of both directions."""
+        return tuple(tuple(rule for rules in sides.values() for rule in rules) for sides in self.sides)
 
 
 def place(group: Group, options: Options, identities: Identities) -> Placement:
@@ -51,7 +56,7 @@ def place(group: Group, options: Options, identities: Identities) -> Placement:
     sides = [_Side(group, way, options) for way in Direction]
     is_known = bool(identity.held or identity.waiting)
     if not is_known and all(side.fits_one_group() for side in sides):
-        return Placement((group.rules,), {}, (), ())
+        return Placement(({side.way: side.rules for side in sides},), {}, (), ())
     # Only now does it matter what the folder holds.
     last = identities.last()
     before = _Before.of(last.groups if last else (), identity.key or group.tier, identity.held)
@@ -79,9 +84,19 @@ def _numbered(
 ) -> Placement:
     count = max(len(parts) for parts in sides)
     parts = tuple(
-        tuple(rule for side in sides if index < len(side) for rule in side[index]) for index in range(count)
+        {
+            way: tuple(sorted(side[index] if index < len(side) else (), key=rule_order))
+            for way, side in zip(Direction, sides, strict=True)
+        }
+        for index in range(count)
     )
-    held = {rule_name(rule): number for number, rules in enumerate(parts, 1) for rule in rules if number > 1}
+    held = {
+        rule_name(rule): number
+        for number, part in enumerate(parts, 1)
+        for rules in part.values()
+        for rule in rules
+        if number > 1
+    }
     return Placement(parts, held, waiting, findings)
 
 
@@ -143,7 +158,7 @@ class _Side:
         self.most = options.groups_per_interface
 
     def fits_one_group(self) -> bool:
-        return all(sum(_weight(rule)[family] for rule in self.rules) <= self.limit for family in (0, 1))
+        return max(_weight_of(self.rules)) <= self.limit
 
     def spread(self) -> list[list[Rule]]:
         """Spread the rules over as few groups as hold them, at most those of an interface.
@@ -194,7 +209,7 @@ class _Side:
     def overfull(self, parts: Sequence[Sequence[Rule]], key: str) -> Iterable[Finding]:
         """Tell of the groups in which rules that stay are more than the quota allows."""
         for number, rules in enumerate(parts, 1):
-            weight = max(sum(_weight(rule)[family] for rule in rules) for family in (0, 1))
+            weight = max(_weight_of(rules))
             if weight > self.limit:
                 name = key if number == 1 else f"{key}/{number}"
                 yield Finding(
@@ -270,7 +285,7 @@ class _Side:
             )
             hint = "raise `quotas` if the account's are higher, or give addresses"
         else:
-            needed = max(sum(_weight(rule)[family] for rule in self.rules) for family in (0, 1))
+            needed = max(_weight_of(self.rules))
             message = (
                 f"tier `{self.tier}` needs {needed} {self.way} rules, but "
                 f"{self.most} groups of {self.limit} rules can hold only {self.limit * self.most}"
@@ -332,3 +347,9 @@ def _weight(rule: Rule) -> tuple[int, int]:
             return entries, entries
         case _:
             return 1, 1
+
+
+def _weight_of(rules: Iterable[Rule]) -> tuple[int, int]:
+    """Return what rules weigh together on both quotas."""
+    weights = [_weight(rule) for rule in rules]
+    return sum(v4 for v4, _ in weights), sum(v6 for _, v6 in weights)

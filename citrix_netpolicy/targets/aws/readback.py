@@ -8,7 +8,8 @@ others.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Final
+import re
+from typing import TYPE_CHECKING, Final
 
 from citrix_netpolicy.grants import Grant, PrefixSet
 from citrix_netpolicy.net import LAST_PORT, Prefix, Protocol, Service, ServiceSet, icmp
@@ -17,7 +18,7 @@ from citrix_netpolicy.syntax.hcl import unquoted
 from citrix_netpolicy.syntax.layout import Cursor, LayoutError, hold_resources, pattern
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from citrix_netpolicy.policy import Point
     from citrix_netpolicy.traffic import Reach
@@ -30,44 +31,36 @@ def as_said(reach: Reach) -> Reach:
     return reach
 
 
-# A group, its direction, protocol, first and last port, kind of peer.
-_Line = tuple[str, Direction, str, int, int, str]
+# A protocol, its first and last port, and the kind of the peer; and all peers that have these in common.
+_Line = tuple[str, int, int, str]
+_Lines = dict[_Line, list[str]]
 
 
-class _Said:
-    """What is said of each group while it is read: peers by all that they have in common."""
+def _grants(group: str, lines: _Lines, keys: Mapping[str, str]) -> list[Grant]:
+    """Return what lines of one direction of a group mean; `keys` maps what rules call a tier to its name."""
+    found: list[Grant] = []
+    for (protocol, first, last, kind), peers in lines.items():
+        services = ServiceSet.of(_service(protocol, first, last))
+        if len(set(peers)) != len(peers):
+            raise LayoutError(f"group `{group}` has the same rule twice")
+        if kind in _FAMILIES:
+            prefixes = list(map(Prefix.parse, peers))
+            if any(prefix.version != _FAMILIES[kind] for prefix in prefixes):
+                raise LayoutError(f"`{kind}` of group `{group}` holds a prefix of another family")
+            found.append(Grant(PrefixSet.of(prefixes), services, ()))
+        else:
+            found += (Grant(_point(kind, peer, keys), services, ()) for peer in peers)
+    return found
 
-    def __init__(self, keys: Mapping[str, str]) -> None:
-        self.keys = keys  # what rules call a tier -> its name
-        self.lines: dict[_Line, list[str]] = {}
 
-    def grants(self, tiers: Mapping[str, str]) -> dict[tuple[str, Direction], list[Grant]]:
-        """Return the grants of each tier; `tiers` says whose each group is."""
-        found: dict[tuple[str, Direction], list[Grant]] = {}
-        for (group, way, protocol, first, last, kind), peers in self.lines.items():
-            if group not in tiers:
-                raise LayoutError(f"a rule stands in group `{group}`, which is not there")
-            services = ServiceSet.of(_service(protocol, first, last))
-            grants = found.setdefault((tiers[group], way), [])
-            if len(set(peers)) != len(peers):
-                raise LayoutError(f"group `{group}` has the same rule twice")
-            if kind in _FAMILIES:
-                prefixes = list(map(Prefix.parse, peers))
-                if any(prefix.version != _FAMILIES[kind] for prefix in prefixes):
-                    raise LayoutError(f"`{kind}` of group `{group}` holds a prefix of another family")
-                grants.append(Grant(PrefixSet.of(prefixes), services, ()))
-            else:
-                grants += (Grant(self._point(kind, peer), services, ()) for peer in peers)
-        return found
-
-    def _point(self, kind: str, peer: str) -> Point:
-        if kind == "prefix_list_id":
-            return PrefixList(peer)
-        if kind == "security_group_id":
-            return ExistingGroup(peer)
-        if peer not in self.keys:
-            raise LayoutError(f"a rule refers to tier `{peer}`, which is not there")
-        return GroupReference(self.keys[peer])
+def _point(kind: str, peer: str, keys: Mapping[str, str]) -> Point:
+    if kind == "prefix_list_id":
+        return PrefixList(peer)
+    if kind == "security_group_id":
+        return ExistingGroup(peer)
+    if peer not in keys:
+        raise LayoutError(f"a rule refers to tier `{peer}`, which is not there")
+    return GroupReference(keys[peer])
 
 
 _FAMILIES: Final = {"cidr_ipv4": 4, "cidr_ipv6": 6}
@@ -88,51 +81,90 @@ def _service(protocol: str, first: int, last: int) -> Service:
 
 # EC2's JSON
 
+_WORD: Final = r'"[^"\\\x00-\x1f]*(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*)*"'
+_NUMBER: Final = r"(-?(?:0|[1-9][0-9]*))"
+_JSON_HEAD: Final = re.compile(
+    rf'\{{\n  "//": {_WORD},\n  "version": 1,\n  "deployment": {_WORD},\n  "network": {_WORD},\n'
+    r'  "groups": \['
+)
+_JSON_GROUP: Final = re.compile(
+    rf'\n    \{{\n      "key": ({_WORD}),\n      "tier": ({_WORD}),\n'
+    rf'      "GroupName": {_WORD},\n      "Description": {_WORD},\n'
+)
+_SIDES: Final = {
+    Direction.INGRESS: (re.compile(r'      "IpPermissions": \['), re.compile(r"(?:\n      )?\],\n")),
+    Direction.EGRESS: (
+        re.compile(r'      "IpPermissionsEgress": \['),
+        re.compile(r"(?:\n      )?\]\n    \}"),
+    ),
+}
+_SIDE_END: Final = "\n      ]"
+_PERMISSION: Final = re.compile(
+    r"\n        \{\n"
+    r'          "IpProtocol": "([a-z0-9-]+)",\n'
+    rf'(?:          "FromPort": {_NUMBER},\n          "ToPort": {_NUMBER},\n)?'
+    r'          "(IpRanges|Ipv6Ranges|PrefixListIds|UserIdGroupPairs)": \[\n'
+    r"            \{\n"
+    rf'              "(CidrIp|CidrIpv6|PrefixListId|GroupId)": ({_WORD}),\n'
+    rf'              "Description": {_WORD}(?:,\n              "UserId": ({_WORD}))?\n'
+    r"            \}\n          \]\n        \}"
+    r"(?:,(?=\n)|\Z)"
+)
+_COMMA: Final = re.compile(",")
+_JSON_END: Final = re.compile(r"(?:\n  )?\]\n\}\n")
+_KINDS: Final = {
+    ("IpRanges", "CidrIp"): "cidr_ipv4",
+    ("Ipv6Ranges", "CidrIpv6"): "cidr_ipv6",
+    ("PrefixListIds", "PrefixListId"): "prefix_list_id",
+    ("UserIdGroupPairs", "GroupId"): "group",
+}
+
 
 def _read_json(files: Mapping[str, str], keys: Mapping[str, str]) -> dict[tuple[str, Direction], list[Grant]]:
-    (text,) = (text for name, text in files.items() if name == "security-groups.json")
-    said = _Said(keys)
-    tiers: dict[str, str] = {}
-    for group in json.loads(text)["groups"]:
-        key = group["key"]
-        if key in tiers:
+    cursor = Cursor("security-groups.json", files["security-groups.json"])
+    cursor.take(_JSON_HEAD)
+    found: dict[tuple[str, Direction], list[Grant]] = {}
+    groups: set[str] = set()
+    read: dict[str, list[Grant]] = {}  # groups may have the same rules, word for word
+    while group := cursor.find(_JSON_GROUP):
+        key, tier = json.loads(group[1]), json.loads(group[2])
+        if key in groups:
             raise LayoutError(f"two groups are called `{key}`")
-        tiers[key] = group["tier"]
-        for field, way in (
-            ("IpPermissions", Direction.INGRESS),
-            ("IpPermissionsEgress", Direction.EGRESS),
-        ):
-            for permission in group[field]:
-                protocol = permission["IpProtocol"]
-                first, last = -1, -1
-                if protocol != "-1" or "FromPort" in permission or "ToPort" in permission:
-                    first, last = permission["FromPort"], permission["ToPort"]
-                for kind, peer in _peers(permission):
-                    said.lines.setdefault((key, way, protocol, first, last, kind), []).append(peer)
-    return said.grants(tiers)
+        groups.add(key)
+        for way, (begin, end) in _SIDES.items():
+            cursor.take(begin)
+            text = cursor.until(_SIDE_END, end)
+            if text not in read:
+                read[text] = _grants(key, _lines(Cursor(cursor.file, text)), keys)
+            before = found.get((tier, way))
+            found[tier, way] = read[text] if before is None else [*before, *read[text]]
+        if not cursor.find(_COMMA):
+            break
+    cursor.take(_JSON_END)
+    cursor.end()
+    return found
 
 
-def _peers(permission: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield the kind and text of each peer of a permission; a group of ours is told without its `tier:`."""
-    for field, items in permission.items():
-        if field in ("IpProtocol", "FromPort", "ToPort"):
-            continue
-        for item in items:
-            match field:
-                case "IpRanges":
-                    yield "cidr_ipv4", item["CidrIp"]
-                case "Ipv6Ranges":
-                    yield "cidr_ipv6", item["CidrIpv6"]
-                case "PrefixListIds":
-                    yield "prefix_list_id", item["PrefixListId"]
-                case "UserIdGroupPairs":
-                    group = item["GroupId"]
-                    if group.startswith("tier:"):
-                        yield "tier", group.removeprefix("tier:")
-                    else:
-                        yield "security_group_id", f"{item['UserId']}/{group}" if "UserId" in item else group
-                case _:
-                    raise LayoutError(f"a permission has the field `{field}`")
+def _lines(cursor: Cursor) -> _Lines:
+    """Read the permissions of one direction of a group."""
+    lines: _Lines = {}
+    for permission in cursor.each(_PERMISSION):
+        protocol, first, last, field, name, peer, account = permission.groups()
+        kind = _KINDS[field, name]
+        text = json.loads(peer) if "\\" in peer else peer[1:-1]
+        if kind == "group":
+            # A group of ours stands there as `tier:` and its key.
+            kind = "tier" if text.startswith("tier:") else "security_group_id"
+            text = text.removeprefix("tier:")
+        if account:
+            text = f"{json.loads(account)}/{text}"
+        line = (protocol, -1 if first is None else int(first), -1 if last is None else int(last), kind)
+        held = lines.get(line)
+        if held is None:
+            held = lines[line] = []
+        held.append(text)
+    cursor.end()
+    return lines
 
 
 # Terraform
@@ -165,7 +197,7 @@ def _read_terraform(
     files: Mapping[str, str], keys: Mapping[str, str]
 ) -> dict[tuple[str, Direction], list[Grant]]:
     cursor = Cursor("rules.tf", files["rules.tf"])
-    said = _Said(keys)
+    said: dict[tuple[str, Direction], _Lines] = {}
     cursor.take(_HEAD)
     tiers: dict[str, str] = {}
     for tier in cursor.each(_TIER):
@@ -184,23 +216,25 @@ def _read_terraform(
             continue
         cursor.take(some)
         names: list[str] = []
-        lines = said.lines
         for rule in cursor.each(_RULE):
             name, group, protocol, first, last, kind, peer = rule.groups()
             names.append(name)
-            line = (group, way, protocol, -1 if first is None else int(first), int(last or -1), kind)
-            held = lines.get(line)
-            if held is None:
-                held = lines[line] = []
-            held.append(peer)
+            lines = said.setdefault((group, way), {})
+            line = (protocol, -1 if first is None else int(first), -1 if last is None else int(last), kind)
+            lines.setdefault(line, []).append(_text(peer))
         if len(set(names)) != len(names):
             raise LayoutError("two rules have the same key")
         cursor.take(_CLOSED)
     cursor.take(_END)
     cursor.end()
     _hold_wiring(files)
-    said.lines = {(_text(line[0]), *line[1:]): list(map(_text, peers)) for line, peers in said.lines.items()}
-    return said.grants(tiers)
+    found: dict[tuple[str, Direction], list[Grant]] = {}
+    for (quoted, way), lines in said.items():
+        group = _text(quoted)
+        if group not in tiers:
+            raise LayoutError(f"a rule stands in group `{group}`, which is not there")
+        found.setdefault((tiers[group], way), []).extend(_grants(group, lines, keys))
+    return found
 
 
 def _text(quoted: str) -> str:

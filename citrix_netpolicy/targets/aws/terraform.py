@@ -59,7 +59,7 @@ def _rule_maps(
 ) -> dict[str, dict[str, Any]]:
     """Return the attributes of every rule of one direction, under its key; by tier, then in rule order."""
     found: dict[str, dict[str, Any]] = {}
-    placed = [(group, rule) for group in groups for rule in group.rules if rule.direction is direction]
+    placed = [(group, rule) for group in groups for rule in group.side(direction)]
     for group, rule in sorted(placed, key=lambda item: (item[0].tier, rule_order(item[1]))):
         key = rule_key(keys[group.tier], _by_keys(rule, keys))
         if key in found:

@@ -14,7 +14,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from citrix_netpolicy.cover import Proof, Rectangle, minimum_cover
-from citrix_netpolicy.grants import PrefixSet, grants_of
+from citrix_netpolicy.grants import PrefixSet
 from citrix_netpolicy.net import (
     ALL,
     BITS,
@@ -27,8 +27,7 @@ from citrix_netpolicy.net import (
     merge_prefixes,
     prefixes_between,
 )
-from citrix_netpolicy.policy import Direction, GroupReference, ServiceTag
-from citrix_netpolicy.traffic import reach_of
+from citrix_netpolicy.policy import GroupReference, ServiceTag
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -97,15 +96,13 @@ class _Column(NamedTuple):
     rows: frozenset[int]
 
 
-def cover_side(rules: Sequence[Rule], before: Sequence[Block] = ()) -> Side:
-    """Return the fewest blocks that permit what `rules` of one direction of one group permit.
+def cover_side(grants: Grants, before: Sequence[Block] = ()) -> Side:
+    """Return the fewest blocks that permit what the grants of one direction of one group permit.
 
     ICMP is allowed as a whole and ICMPv6 not at all, since Azure has no words for more. A cover that `before`
     holds is kept when none is smaller.
     """
-    reach = reach_of(rules)
-    grants = grants_of(Direction.INGRESS, rules)
-    sides = [_cover_kind(kind, alike, grants, before) for kind, alike in _kinds(reach)]
+    sides = [_cover_kind(kind, alike, grants, before) for kind, alike in _kinds(grants.reach)]
     return Side(
         [block for side in sides for block in side.blocks],
         sum(side.lower_bound for side in sides),

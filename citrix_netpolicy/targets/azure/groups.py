@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from citrix_netpolicy.errors import Problem, TargetError, clean
 from citrix_netpolicy.findings import Finding, Severity
+from citrix_netpolicy.grants import grants_of
 from citrix_netpolicy.identities import Identities, TierIdentity, assign_priorities, derived_priority
 from citrix_netpolicy.net import ALL, Prefix, Protocol, ServiceSet, icmp
 from citrix_netpolicy.policy import Direction, ExistingGroup, PrefixList, ServiceTag
@@ -33,9 +34,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from citrix_netpolicy.cover import Proof
+    from citrix_netpolicy.grants import Grants
     from citrix_netpolicy.identities import LastRun
     from citrix_netpolicy.policy import Cause, Group, Policy, Rule
     from citrix_netpolicy.targets import Certificate, Options
+    from citrix_netpolicy.targets.azure.cover import Side
     from citrix_netpolicy.traffic import Reach
 
 __all__ = [
@@ -120,6 +123,7 @@ def network_security_groups(
     findings: list[Finding] = []
     kept: dict[str, TierIdentity] = {}
     problems: list[Problem] = []
+    fresh: dict[Grants, Side] = {}
     for group in policy.groups:
         identity = before.tier(group.tier)
         name = identity.name or f"nsg-{options.deployment}-{group.tier}"
@@ -127,7 +131,7 @@ def network_security_groups(
         told = [*_refusals(group, name), *_unaccepted(losses, options)]
         problems += told
         if not told:
-            made, kept[group.tier] = _group(group, name, identity, last)
+            made, kept[group.tier] = _group(group, name, identity, last, fresh)
             groups.append(made)
             findings += [*losses, *_open_egress(group)]
     names: dict[str, str] = {}
@@ -218,9 +222,12 @@ def _open_egress(group: Group) -> Iterator[Finding]:
 
 
 def _group(
-    group: Group, name: str, identity: TierIdentity, last: LastRun | None
+    group: Group, name: str, identity: TierIdentity, last: LastRun | None, found: dict[Grants, Side]
 ) -> tuple[NetworkSecurityGroup, TierIdentity]:
-    """Return the group of a tier, and what its next run must not move."""
+    """Return the group of a tier, and what its next run must not move.
+
+    `found` keeps the covers of sides, since groups may share one.
+    """
     key = identity.key or group.tier
     rules: list[SecurityRule] = []
     priorities: dict[Direction, dict[str, int]] = {}
@@ -231,9 +238,12 @@ def _group(
         side = group.side(direction)
         if direction is Direction.EGRESS and _opens_all(side):
             continue
-        fresh = cover_side(side)
+        grants = grants_of(direction, side)
+        fresh = found.get(grants)
+        if fresh is None:
+            fresh = found[grants] = cover_side(grants)
         before = _blocks_before(key, direction, identity, last)
-        covered = cover_side(side, before) if before else fresh
+        covered = cover_side(grants, before) if before else fresh
         bound += covered.lower_bound
         proofs |= covered.proofs
         blocks = _named(direction, covered.blocks)
