@@ -152,6 +152,21 @@ def test_no_line_can_be_lost_or_said_twice(target: str, cloud: str, peers: str) 
     assert judged > 100
 
 
+@pytest.mark.parametrize("cloud", ["aws", "azure"])
+def test_no_comma_of_json_can_be_lost_or_added(cloud: str) -> None:
+    files = dict(_module(cloud, cloud).files)
+    lines = files[MAIN[cloud]].splitlines()
+    judged = 0
+    for number, line in enumerate(lines):
+        if line.endswith(("{", "[")):
+            continue
+        changed = line.removesuffix(",") if line.endswith(",") else f"{line},"
+        text = "\n".join([*lines[:number], changed, *lines[number + 1 :], ""])
+        assert _is_refused(cloud, cloud, files | {MAIN[cloud]: text}, "group"), number
+        judged += 1
+    assert judged > 100
+
+
 # A template and its slip.
 SLIPS = [
     ("terraform-aws/rules.tf.j2", "in entries.items()", "in (entries.items() | list)[1:]"),

@@ -36,6 +36,11 @@ _Line = tuple[str, int, int, str]
 _Lines = dict[_Line, list[str]]
 
 
+def _line(protocol: str, first: str | None, last: str | None, kind: str) -> _Line:
+    """Return the line that a rule belongs to; one without ports has -1 in their place."""
+    return protocol, -1 if first is None else int(first), -1 if last is None else int(last), kind
+
+
 def _grants(group: str, lines: _Lines, keys: Mapping[str, str]) -> list[Grant]:
     """Return what lines of one direction of a group mean; `keys` maps what rules call a tier to its name."""
     found: list[Grant] = []
@@ -110,7 +115,7 @@ _PERMISSION: Final = re.compile(
     r"            \}\n          \]\n        \}"
     r"(?:,(?=\n)|\Z)"
 )
-_COMMA: Final = re.compile(",")
+_NEXT_GROUP: Final = re.compile(r",(?=\n    \{)")
 _JSON_END: Final = re.compile(r"(?:\n  )?\]\n\}\n")
 _KINDS: Final = {
     ("IpRanges", "CidrIp"): "cidr_ipv4",
@@ -138,7 +143,7 @@ def _read_json(files: Mapping[str, str], keys: Mapping[str, str]) -> dict[tuple[
                 read[text] = _grants(key, _lines(Cursor(cursor.file, text)), keys)
             before = found.get((tier, way))
             found[tier, way] = read[text] if before is None else [*before, *read[text]]
-        if not cursor.find(_COMMA):
+        if not cursor.find(_NEXT_GROUP):
             break
     cursor.take(_JSON_END)
     cursor.end()
@@ -158,11 +163,7 @@ def _lines(cursor: Cursor) -> _Lines:
             text = text.removeprefix("tier:")
         if account:
             text = f"{json.loads(account)}/{text}"
-        line = (protocol, -1 if first is None else int(first), -1 if last is None else int(last), kind)
-        held = lines.get(line)
-        if held is None:
-            held = lines[line] = []
-        held.append(text)
+        lines.setdefault(_line(protocol, first, last, kind), []).append(text)
     cursor.end()
     return lines
 
@@ -220,8 +221,7 @@ def _read_terraform(
             name, group, protocol, first, last, kind, peer = rule.groups()
             names.append(name)
             lines = said.setdefault((group, way), {})
-            line = (protocol, -1 if first is None else int(first), -1 if last is None else int(last), kind)
-            lines.setdefault(line, []).append(_text(peer))
+            lines.setdefault(_line(protocol, first, last, kind), []).append(_text(peer))
         if len(set(names)) != len(names):
             raise LayoutError("two rules have the same key")
         cursor.take(_CLOSED)
