@@ -146,7 +146,8 @@ class _Speller:
     def _grant(
         self, tier: str, way: Direction, peers: PrefixSet | Point, services: ServiceSet, cause: Cause
     ) -> None:
-        # A cause is one object wherever it is the same, and its number is found faster than its text.
+        # The number of a cause is found faster than its text, and is its own while the grant holds it. Equal
+        # causes that are two objects only share less.
         key = (peers, services, id(cause))
         grant = self.equal_grants.get(key)
         if grant is None:

@@ -50,11 +50,9 @@ def minimize(policy: Policy, cidrs: Cidrs = "exact") -> Policy:
     )
 
 
-def minimize_rules(
-    rules: Sequence[Rule], cidrs: Cidrs = "exact", direction: Direction | None = None
-) -> FewestRules:
-    """Minimize the rules of one direction of one group, which is that of the first unless given."""
-    way = direction or (rules[0].direction if rules else Direction.INGRESS)
+def minimize_rules(rules: Sequence[Rule], cidrs: Cidrs = "exact") -> FewestRules:
+    """Minimize the rules of one direction of one group, which is that of the first."""
+    way = rules[0].direction if rules else Direction.INGRESS
     return FewestRules(grants_of(way, rules), cidrs)
 
 

@@ -39,6 +39,11 @@ SERVICES = tuple(
 CELLS = [(way, number, port) for way in Direction for number in range(8) for port in (80, 81, 443)]
 
 
+def parts_of(placement: Placement) -> tuple[tuple[Rule, ...], ...]:
+    """Return the rules of each group, of both directions."""
+    return tuple(tuple(rule for rules in sides.values() for rule in rules) for sides in placement.sides)
+
+
 def cells(rules: Iterable[Rule]) -> set[tuple[Direction, int, int]]:
     """Return what rules permit, by definition."""
     rules = list(rules)
@@ -92,29 +97,32 @@ class Machine:
             last = LastRun(
                 tuple(
                     Group(GroupKey("main", f"vda/{number}" if number > 1 else "vda"), read_back(part))
-                    for number, part in enumerate(before.parts, 1)
+                    for number, part in enumerate(parts_of(before), 1)
                 )
             )
             kept = {"vda": TierIdentity(held=before.held, waiting=before.waiting)}
             identities = Identities(kept, identities.attached, lambda: last)
             if attached:
-                self.carried = set(range(1, len(before.parts) + 1))
+                self.carried = set(range(1, len(parts_of(before)) + 1))
         self.placement = place(group(rules), options(self.limit, 8), identities)
         if before is None:
-            self.carried = set(range(1, len(self.placement.parts) + 1))
+            self.carried = set(range(1, len(parts_of(self.placement)) + 1))
         # A group that is no longer there is carried by nobody, and another of its name is another group.
-        self.carried &= set(range(1, len(self.placement.parts) + 1))
+        self.carried &= set(range(1, len(parts_of(self.placement)) + 1))
         return self.placement
 
     def permitted(self, placement: Placement) -> set[tuple[Direction, int, int]]:
         """Return what the groups permit that machines carry."""
         return cells(
-            rule for number, part in enumerate(placement.parts, 1) if number in self.carried for rule in part
+            rule
+            for number, part in enumerate(parts_of(placement), 1)
+            if number in self.carried
+            for rule in part
         )
 
 
 def numbers(placement: Placement) -> dict[str, int]:
-    return {rule_name(rule): number for number, part in enumerate(placement.parts, 1) for rule in part}
+    return {rule_name(rule): number for number, part in enumerate(parts_of(placement), 1) for rule in part}
 
 
 @examples(300)
@@ -128,12 +136,12 @@ def test_no_rule_leaves_its_group_and_nothing_of_today_is_cut_off(
     for rules in runs:
         attached = before is not None and data.draw(st.booleans())
         if attached:
-            machine.carried = set(range(1, len(before.parts) + 1)) if before else set()
+            machine.carried = set(range(1, len(parts_of(before)) + 1)) if before else set()
         today = machine.permitted(before) if before else set()
         after = machine.run(rules, attached=attached)
         wanted = cells(rules)
         # Everything that is asked for is somewhere, and what stays beside it is of the last run.
-        assert wanted <= cells(rule for part in after.parts for rule in part)
+        assert wanted <= cells(rule for part in parts_of(after) for rule in part)
         old = numbers(before) if before else {}
         for name, number in numbers(after).items():
             if name in old:
@@ -142,10 +150,10 @@ def test_no_rule_leaves_its_group_and_nothing_of_today_is_cut_off(
                 assert name in {rule_name(rule) for rule in rules}
         # What is permitted today and asked for tomorrow never ceases.
         assert today & wanted <= machine.permitted(after)
-        for part in after.parts:
+        for part in parts_of(after):
             for way in Direction:
                 assert sum(rule.direction is way for rule in part) <= limit
-        waits = {number for number in range(1, len(after.parts) + 1) if number not in machine.carried}
+        waits = {number for number in range(1, len(parts_of(after)) + 1) if number not in machine.carried}
         assert waits == set(after.waiting)
         assert bool(after.findings) == bool(after.waiting)
         before, wanted_before = after, wanted
@@ -162,7 +170,7 @@ def test_once_attached_only_what_is_asked_for_remains(one: list[Rule], two: list
     last = machine.run(two, attached=True)
     assert not last.waiting
     assert not last.findings
-    assert {rule for part in last.parts for rule in part} == set(two)
+    assert {rule for part in parts_of(last) for rule in part} == set(two)
     assert numbers(machine.run(two)) == numbers(last)
 
 
@@ -188,9 +196,9 @@ def hosts(count: int) -> list[Rule]:
 def test_one_rule_too_many_opens_a_group_and_moves_none() -> None:
     machine = Machine(60)
     full = machine.run(hosts(60))
-    assert (len(full.parts), full.held, full.findings) == (1, {}, ())
+    assert (len(parts_of(full)), full.held, full.findings) == (1, {}, ())
     over = machine.run(hosts(61))
-    assert [len(part) for part in over.parts] == [60, 1]
+    assert [len(part) for part in parts_of(over)] == [60, 1]
     assert list(over.held.values()) == [2]
     (finding,) = over.findings
     assert (finding.code, finding.subject) == ("attach-first", "vda")
@@ -204,7 +212,7 @@ def test_a_tier_that_shrinks_moves_nothing() -> None:
     machine.run(hosts(70))
     machine.run(hosts(70), attached=True)
     small = machine.run(hosts(70)[55:])
-    assert [len(part) for part in small.parts] == [5, 10]
+    assert [len(part) for part in parts_of(small)] == [5, 10]
 
 
 def test_a_rule_in_the_place_of_another_goes_where_machines_are() -> None:
@@ -214,8 +222,8 @@ def test_a_rule_in_the_place_of_another_goes_where_machines_are() -> None:
     wider = Rule(Direction.INGRESS, Prefix.parse("10.0.0.0/31"), SERVICES[0])
     other = Rule(Direction.INGRESS, Prefix.parse("10.0.0.6"), SERVICES[3])
     after = machine.run([wider, old[1], other])
-    assert set(after.parts[0]) == {wider, old[1]}
-    assert after.parts[1] == (other,)
+    assert set(parts_of(after)[0]) == {wider, old[1]}
+    assert parts_of(after)[1] == (other,)
 
 
 def test_what_two_rules_replace_stays_until_the_group_is_attached() -> None:
@@ -228,12 +236,12 @@ def test_what_two_rules_replace_stays_until_the_group_is_attached() -> None:
         for n, service in ((0, SERVICES[0]), (2, SERVICES[1]))
     ]
     first = machine.run([*parts, other])
-    assert wide in first.parts[0]
+    assert wide in parts_of(first)[0]
     assert "stay until then" in first.findings[0].message
-    stays = next(rule for rule in first.parts[0] if rule == wide)
+    stays = next(rule for rule in parts_of(first)[0] if rule == wide)
     assert [cause.id for cause in stays.causes] == ["attach-first"]
     last = machine.run([*parts, other], attached=True)
-    assert {rule for part in last.parts for rule in part} == {*parts, other}
+    assert {rule for part in parts_of(last) for rule in part} == {*parts, other}
 
 
 def test_more_groups_than_an_interface_carries_are_refused() -> None:
@@ -248,7 +256,7 @@ def test_a_group_that_a_lower_quota_makes_too_full_is_told() -> None:
     machine.run(hosts(8))
     machine.limit = 5
     after = machine.run(hosts(8))
-    assert [len(part) for part in after.parts] == [8]
+    assert [len(part) for part in parts_of(after)] == [8]
     (finding,) = after.findings
     assert (finding.code, finding.subject) == ("group-over-quota", "vda")
     assert "`vda` holds 8 ingress rules" in finding.message
@@ -260,8 +268,8 @@ def test_a_prefix_list_weighs_its_maximum_where_it_is() -> None:
     heavy = Rule(Direction.INGRESS, PrefixList("pl-12345678", 8), SERVICES[0])
     machine.run([heavy, *hosts(2)])
     after = machine.run([heavy, *hosts(3)])
-    assert heavy in after.parts[0]
-    assert len(after.parts) == 2
+    assert heavy in parts_of(after)[0]
+    assert len(parts_of(after)) == 2
 
 
 def test_a_prefix_list_weighs_its_maximum_in_a_rule_that_stays() -> None:
@@ -270,8 +278,8 @@ def test_a_prefix_list_weighs_its_maximum_in_a_rule_that_stays() -> None:
     wide, *parts = (Rule(Direction.INGRESS, peer, SERVICES[number]) for number in (2, 0, 1))
     machine.run([wide, *hosts(1)])
     after = machine.run([*parts, *hosts(1)])
-    assert set(after.parts[0]) == {wide, *hosts(1)}
-    assert [len(part) for part in after.parts] == [2, 1, 1]
+    assert set(parts_of(after)[0]) == {wide, *hosts(1)}
+    assert [len(part) for part in parts_of(after)] == [2, 1, 1]
     assert {finding.code for finding in after.findings} == {"attach-first"}
 
 

@@ -40,11 +40,6 @@ class Placement:
     waiting: tuple[int, ...]
     findings: tuple[Finding, ...]
 
-    @property
-    def parts(self) -> tuple[tuple[Rule, ...], ...]:
-        """The rules of each group, of both directions."""
-        return tuple(tuple(rule for rules in sides.values() for rule in rules) for sides in self.sides)
-
 
 def place(group: Group, options: Options, identities: Identities) -> Placement:
     """Return which group of its tier holds each rule of `group`.
