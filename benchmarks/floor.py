@@ -15,7 +15,7 @@ from common import machine, run
 from peers import FLOOR, write_ours
 
 SIZE = 400
-RUNS = 3
+RUNS = 5
 COMMAND = """
 import sys
 from pathlib import Path
@@ -60,10 +60,10 @@ def main() -> None:
                 times[name].append(done.seconds)
     print(f"{rules} rules of AWS, {size / 1e6:.0f} MB.\n")
     print("| command | median | lowest | highest | to the floor |\n|---|---|---|---|---|")
-    base = statistics.median(times["floor"])
     for name, seconds in times.items():
         median = statistics.median(seconds)
-        print(f"| {name} | {median:.2f} | {min(seconds):.2f} | {max(seconds):.2f} | {median / base:.1f} |")
+        ratio = statistics.median(one / base for one, base in zip(seconds, times["floor"], strict=True))
+        print(f"| {name} | {median:.2f} | {min(seconds):.2f} | {max(seconds):.2f} | {ratio:.1f} |")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from common import environment, machine, run
 
 ROLES, TERMS = 20, 40
 SIZES = (4, 40, 400)
-RUNS = 5
+RUNS = 11
 # Read the file with the plain C loader, and write as many bytes as we do.
 FLOOR = (
     "import sys, yaml; yaml.load(open(sys.argv[1], 'rb'), yaml.CSafeLoader); "
@@ -39,6 +39,15 @@ class Case:
     def median(self) -> float:
         """The CPU seconds in the middle."""
         return statistics.median(self.seconds)
+
+    def ratio(self, other: Case) -> float:
+        """Return the middle of the ratios of each round.
+
+        What slows a machine for a while slows a whole round, so these vary less than the ratio of medians.
+        """
+        return statistics.median(
+            ours / theirs for ours, theirs in zip(self.seconds, other.seconds, strict=True)
+        )
 
 
 def _prefixes(role: int, size: int) -> list[str]:
@@ -172,7 +181,7 @@ def main() -> None:
         print("|---|---|---|---|---|---|")
         for case in cases:
             low, high = min(case.seconds), max(case.seconds)
-            ratios = " | ".join(f"{case.median / other.median:.2f}" for other in (cases[0], cases[-1]))
+            ratios = " | ".join(f"{case.ratio(other):.2f}" for other in (cases[0], cases[-1]))
             print(f"| {case.name} | {case.median:.2f} | {low:.2f} | {high:.2f} | {ratios} |")
         print(flush=True)
 

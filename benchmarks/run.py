@@ -17,7 +17,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "RESULTS.md"
-NAMES = ("compile", "peers", "floor", "scale", "hostile", "merge")
+NAMES = ("compile", "peers", "floor", "profiles", "scale", "hostile", "merge")
 
 
 def main() -> int:
