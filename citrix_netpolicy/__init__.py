@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from citrix_netpolicy.compiler import Compilation, compile_deployment
     from citrix_netpolicy.errors import InputError, Mark, NetpolicyError, OutputError, Problem, TargetError
     from citrix_netpolicy.findings import Finding, Severity
-    from citrix_netpolicy.folder import Module, write_folder
+    from citrix_netpolicy.folder import Module, Update, update_folder, write_folder
     from citrix_netpolicy.generate import render
     from citrix_netpolicy.inputs.catalog import Catalog
     from citrix_netpolicy.inputs.deployment import Deployment
@@ -47,10 +47,12 @@ __all__ = [
     "Stats",
     "TargetError",
     "Traffic",
+    "Update",
     "compile_deployment",
     "render",
     "stats_of",
     "traffic_of",
+    "update_folder",
     "write_folder",
 ]
 
@@ -79,10 +81,12 @@ _HOMES = {
     "Stats": "reports.stats",
     "TargetError": "errors",
     "Traffic": "traffic",
+    "Update": "folder",
     "compile_deployment": "compiler",
     "render": "generate",
     "stats_of": "reports.stats",
     "traffic_of": "traffic",
+    "update_folder": "folder",
     "write_folder": "folder",
 }
 # Names of before, and what replaces them.

@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from citrix_netpolicy.plain import plain
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -91,8 +93,8 @@ class OutputError(NetpolicyError):
 
 def clean(text: str, limit: int = 60) -> str:
     """Return text as messages quote it: short, and without characters that a terminal would act on."""
-    plain = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
-    return plain if len(plain) <= limit else plain[: limit - 3] + "..."
+    short = plain(text[: limit + 1])
+    return short if len(text) <= limit and len(short) <= limit else short[: limit - 3] + "..."
 
 
 def in_order(problems: Iterable[Problem]) -> list[Problem]:

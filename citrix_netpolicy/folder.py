@@ -1,44 +1,47 @@
 """A folder of generated files on disk: written whole or not at all, and only what is ours.
 
-Its manifest, `.citrix-netpolicy.json`, tells our files from foreign ones, and says what wrote them. New files
-are written beside the old ones first, then renamed into their place; when anything fails, everything is put
-back.
+Its manifest, `.citrix-netpolicy.json`, tells our files from foreign ones, and says what wrote them. Whoever
+only reads writes nothing, and nothing is read or written through a link.
 """
 
 from __future__ import annotations
 
-import errno
 import json
 import os
-import tempfile
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from citrix_netpolicy.errors import InputError, Mark, OutputError, Problem, clean
+from citrix_netpolicy import disk, journal
+from citrix_netpolicy.errors import InputError, Mark, NetpolicyError, OutputError, Problem, clean
+from citrix_netpolicy.files import read_file
+from citrix_netpolicy.findings import Finding, Severity
+from citrix_netpolicy.lock import LOCK, exclusive
 from citrix_netpolicy.syntax import document
 from citrix_netpolicy.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from citrix_netpolicy.findings import Finding
     from citrix_netpolicy.syntax.document import Node
     from citrix_netpolicy.targets import Output
 
 __all__ = [
     "MANIFEST",
     "Module",
+    "Update",
     "changes_of",
     "differences",
     "previous_files",
     "restore_command",
+    "update_folder",
     "write_folder",
 ]
 
 MANIFEST: Final = ".citrix-netpolicy.json"
 FORMAT: Final = 2
+GENERATED_BYTES: Final = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +64,19 @@ class Module:
 def previous_files(folder: Path) -> dict[str, str]:
     """Return the files of the last run that are still in `folder`: relative path with `/` to text.
 
-    Raises InputError when the manifest or a file cannot be read.
+    Raises InputError when the manifest or a file cannot be read, or a link is among them.
     """
     files = {}
     with _told(InputError, f"cannot read `{folder}`"):
-        for name in sorted(_ours(folder) - {MANIFEST}):
+        names = sorted(_ours(folder) - {MANIFEST})
+        disk.refuse_links(folder, names)
+        for name in names:
             path = folder / name
             if not path.is_file():
                 continue
             try:
-                files[name] = path.read_text(encoding="utf-8")
+                # A checkout may have brought the line ends of Windows.
+                files[name] = _read(path).decode("utf-8").replace("\r\n", "\n")
             except UnicodeDecodeError:
                 problem = Problem(
                     code="not-utf-8",
@@ -88,7 +94,8 @@ def changes_of(folder: Path, module: Module) -> list[str]:
     It tells why files are out of date; when none is, it does not matter. Raises InputError when the manifest
     cannot be read.
     """
-    there = _manifest(folder)
+    with _told(InputError, f"cannot read `{folder}`"):
+        there = _manifest(folder)
     if there is None:
         return []
     about = {"tool": __version__, "format": FORMAT, **module.about}
@@ -109,51 +116,126 @@ def differences(folder: Path, module: Module) -> list[str]:
     """Return how the files in `folder` differ from `module`, a line for each; nothing when it is up to date.
 
     What the manifest says of the run does not count, as `changes_of` tells. Raises InputError when the folder
-    or its manifest cannot be read.
+    or its manifest cannot be read, or a link is among the files.
     """
-    lines = _differences(folder, _with_manifest(module))
+    with _told(InputError, f"cannot read `{folder}`"):
+        lines = _differences(folder, _with_manifest(module))
     return [line for line in lines if line != f"{MANIFEST}: out of date"]
 
 
 def _differences(folder: Path, wanted: Mapping[str, str]) -> list[str]:
     lines = []
-    with _told(InputError, f"cannot read `{folder}`"):
-        for name in sorted(wanted.keys() | _ours(folder)):
-            path = folder / name
-            if name not in wanted:
-                # A folder under the name of a file of ours is somebody else's.
-                lines += [f"{name}: no longer generated"] if _is_there(path) and not path.is_dir() else []
-            elif not _is_there(path):
-                lines.append(f"{name}: missing")
-            elif not path.is_file() or path.read_bytes() != wanted[name].encode():
-                lines.append(f"{name}: out of date")
+    names = sorted(wanted.keys() | _ours(folder))
+    disk.refuse_links(folder, names)
+    for name in names:
+        path = folder / name
+        if name not in wanted:
+            # A folder under the name of a file of ours is somebody else's.
+            lines += [f"{name}: no longer generated"] if disk.is_there(path) and not path.is_dir() else []
+        elif not disk.is_there(path):
+            lines.append(f"{name}: missing")
+        elif not _holds(path, wanted[name]):
+            lines.append(f"{name}: out of date")
     return lines
 
 
-def write_folder(folder: str | Path, module: Module) -> list[str]:
-    """Make `folder` hold the files of `module` and remove others of ours; foreign files stay.
+def _read(path: Path) -> bytes:
+    return read_file(path, GENERATED_BYTES, follow=False)
 
-    Returns the names of the files that changed. Raises InputError when something foreign is in the way, and
-    OutputError when the folder cannot be written; then it is as it was.
+
+def _holds(path: Path, text: str) -> bool:
+    """Tell whether a path is a file with this text; whoever has put a larger one there is not read."""
+    content = text.encode()
+    return path.is_file() and path.stat().st_size == len(content) and _read(path) == content
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """What an update of a folder did: the module, the names of the files that changed, and what to know."""
+
+    module: Module
+    changed: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+
+def update_folder(folder: str | Path, make: Callable[[Mapping[str, str]], Module]) -> Update:
+    """Make `folder` hold the files of a module and remove others of ours; foreign files stay.
+
+    `make` gets the files of the last run, as `render` takes them, and returns the module. No other process
+    writes to the folder meanwhile. Every file is replaced in one step, and the change of all of them is whole
+    or not at all: what ends the process before it is decided leaves the folder as it was, and after that, the
+    next update finishes it before anything else.
+
+    Raises InputError when something foreign or a link is in the way, or another process writes to the folder,
+    and OutputError when the folder cannot be written; then it is as it was. What `make` raises passes.
     """
     folder = Path(folder)
-    wanted = _with_manifest(module)
     with _told(InputError, f"cannot read `{folder}`"):
-        _refuse_foreign(folder, wanted, _ours(folder))
-    changed = [line.partition(":")[0] for line in _differences(folder, wanted)]
-    if changed:
-        with _told(OutputError, f"cannot write `{folder}`", "; nothing was changed"), _undone() as made:
-            _make_folder(folder.parent, made)
-            # Staging within the same file system makes each rename one step.
-            place = folder if folder.is_dir() else folder.parent
-            with tempfile.TemporaryDirectory(prefix=".citrix-netpolicy-", dir=place) as stage:
-                new, old = Path(stage, "new"), Path(stage, "old")
-                for name in changed:
-                    if name in wanted:
-                        _write(new / name, wanted[name])
-                _swap(folder, new, old, changed)
-        _remove_empty_folders(folder, changed)
-    return changed
+        _refuse_unusable(folder)
+        # A module that cannot be made leaves no folder behind.
+        module = None if disk.is_there(folder) else make({})
+    with (
+        _told(OutputError, f"cannot write `{folder}`", "; nothing was changed"),
+        _folders_made(folder),
+        exclusive(folder) as is_locked,
+    ):
+        findings = [] if is_locked else [_without_locks(folder)]
+        findings += _recovered(folder)
+        try:
+            if module is None or disk.is_there(folder / MANIFEST):
+                module = make(previous_files(folder))
+            wanted = _with_manifest(module)
+            _refuse_foreign(folder, wanted)
+            changed = [line.partition(":")[0] for line in _differences(folder, wanted)]
+            if changed:
+                contents = {name: wanted[name].encode() if name in wanted else None for name in changed}
+                findings += _left_over(journal.change(folder, contents))
+        except NetpolicyError as error:
+            for finding in findings:
+                error.add_note(finding.message)
+            raise
+    return Update(module, tuple(changed), tuple(findings))
+
+
+def write_folder(folder: str | Path, module: Module) -> list[str]:
+    """Make `folder` hold the files of `module`, as `update_folder` does; returns the names of changed files.
+
+    Raises InputError and OutputError as `update_folder` does.
+    """
+    return list(update_folder(folder, lambda _: module).changed)
+
+
+def _without_locks(folder: Path) -> Finding:
+    message = f"the file system of `{clean(str(folder), 200)}` has no locks"
+    return Finding("no-locks", str(folder), message, "run one command at a time", severity=Severity.NOTE)
+
+
+_RECOVERED: Final = {
+    journal.Recovery.FINISHED: "finished a write that had been interrupted",
+    journal.Recovery.TAKEN_BACK: "took back a write that had been interrupted",
+    journal.Recovery.SWEPT: "removed what an interrupted write had left",
+}
+
+
+def _recovered(folder: Path) -> list[Finding]:
+    recovery = journal.recover(folder)
+    if recovery is None:
+        return []
+    message = f"`{clean(str(folder), 200)}`: {_RECOVERED[recovery]}"
+    return [Finding("interrupted-write", str(folder), message, severity=Severity.NOTE)]
+
+
+def _left_over(paths: Iterable[Path]) -> list[Finding]:
+    return [
+        Finding(
+            "left-over",
+            str(path),
+            f"`{clean(str(path), 200)}` could not be removed; all files are written",
+            "remove it",
+            severity=Severity.NOTE,
+        )
+        for path in paths
+    ]
 
 
 def _with_manifest(module: Module) -> dict[str, str]:
@@ -167,11 +249,6 @@ def _with_manifest(module: Module) -> dict[str, str]:
     return {**module.files, MANIFEST: json.dumps(manifest, indent=2) + "\n"}
 
 
-def _is_there(path: Path) -> bool:
-    # A link that leads nowhere is there as well, and not ours to replace.
-    return os.path.lexists(path)
-
-
 def _ours(folder: Path) -> set[str]:
     """Return the names that the manifest in `folder` claims, the manifest among them."""
     manifest = _manifest(folder)
@@ -180,13 +257,13 @@ def _ours(folder: Path) -> set[str]:
 
 def _manifest(folder: Path) -> dict[str, Any] | None:
     """Return the manifest of a folder, or None where there is none. Raises InputError when it is unsound."""
+    _refuse_unusable(folder)
     path = folder / MANIFEST
+    disk.refuse_links(folder, (MANIFEST,))
     try:
-        content = path.read_bytes()
+        return _checked(document.parse_json(read_file(path, follow=False), str(path)).root)
     except FileNotFoundError:
         return None
-    try:
-        return _checked(document.parse_json(content, str(path)).root)
     except InputError as error:
         hint = "restore it from version control, or remove it and the files that it lists"
         if any(problem.code == "merge-conflict" for problem in error.problems):
@@ -217,103 +294,63 @@ def _checked(root: Node) -> dict[str, Any]:
 
 
 def _refuse_outside(name: Node) -> None:
-    if not _is_inside(name.text()):
+    if not disk.is_inside(name.text()):
         message = f"`{clean(name.text())}` is not a path inside the folder"
+        raise name.refusal(message, code="outside")
+    if name.text().partition("/")[0] in (MANIFEST, LOCK, journal.WORK):
+        message = f"`{clean(name.text())}` is not a generated file"
         raise name.refusal(message, code="outside")
 
 
-def _is_inside(name: str) -> bool:
-    path = PurePosixPath(name)
-    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts and "\0" not in name
+def _refuse_unusable(folder: Path) -> None:
+    """Refuse a folder behind a link, or one that cannot be since a file is there."""
+    disk.refuse_links(folder)
+    there = next((path for path in (folder, *folder.parents) if disk.is_there(path)), None)
+    if there is not None and not there.is_dir():
+        message = f"`{there}` is not a folder"
+        raise InputError(Problem(code="not-a-folder", message=message, hint="choose a folder to write to"))
 
 
-def _refuse_foreign(folder: Path, wanted: Mapping[str, str], ours: set[str]) -> None:
-    if _is_there(folder) and not folder.is_dir():
-        raise InputError(
-            Problem(code="not-a-folder", message=f"`{folder}` is a file", hint="choose a folder to write to")
-        )
-    foreign: dict[Path, str] = {}
-    for name in sorted(wanted):
+def _refuse_foreign(folder: Path, wanted: Mapping[str, str]) -> None:
+    """Refuse what would be overwritten, and all that is no file where one of ours is or was."""
+    ours = _ours(folder)
+    disk.refuse_links(folder, wanted.keys() | ours)
+    foreign: set[Path] = set()
+    for name in wanted.keys() | ours:
         path = folder / name
         above = [parent for parent in path.parents if folder in parent.parents]
-        foreign |= {parent: "folder" for parent in above if _is_there(parent) and not parent.is_dir()}
-        is_same = path.is_file() and path.read_bytes() == wanted[name].encode()
-        if path.is_dir() or (_is_there(path) and name not in ours and not is_same):
-            foreign[path] = "file"
+        foreign |= {parent for parent in above if disk.is_there(parent) and not parent.is_dir()}
+        if not disk.is_there(path) or (name not in wanted and path.is_dir()):
+            continue
+        if not path.is_file() or (name not in ours and not _holds(path, wanted[name])):
+            foreign.add(path)
     if foreign:
-        hint = "choose another folder, or move the file"
         raise InputError(
             Problem(
                 code="not-ours",
                 message=f"refusing to overwrite `{path}`: not generated by citrix-netpolicy",
-                hint=hint,
+                hint="choose another folder, or move the file",
             )
-            for path, kind in foreign.items()
+            for path in sorted(foreign)
         )
 
 
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    content = text.encode()
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    # A disk that lost a part says so here, and not after the old files are gone.
-    if path.read_bytes() != content:
-        raise OSError(errno.EIO, os.strerror(errno.EIO))
-
-
-def _make_folder(path: Path, made: list[Path]) -> None:
-    """Make a folder and those above it, and note in `made` which of them are new."""
-    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
-    for folder in reversed(missing):
-        folder.mkdir()
-        made.append(folder)
-
-
 @contextmanager
-def _undone() -> Iterator[list[Path]]:
-    """Give a list for folders that are made on the way; when the way ends early, remove them again."""
+def _folders_made(folder: Path) -> Iterator[None]:
+    """Make a folder and those above it; when what follows fails, remove those again that are new."""
     made: list[Path] = []
     try:
-        yield made
+        for missing in reversed([path for path in (folder, *folder.parents) if not disk.is_there(path)]):
+            # Another process may have made it in this moment.
+            with suppress(FileExistsError):
+                disk.make_folder(missing)
+                made.append(missing)
+        yield
     except BaseException:
-        for folder in reversed(made):
+        for path in reversed(made):
             with suppress(OSError):
-                folder.rmdir()
+                disk.remove_folder(path)
         raise
-
-
-def _swap(folder: Path, new: Path, old: Path, names: list[str]) -> None:
-    """Move the files of `new` into `folder` and those in their way to `old`, or leave all as it was."""
-    if not folder.exists():
-        new.rename(folder)
-        return
-    moves: list[tuple[Path, Path]] = []
-    with _undone() as made:
-        try:
-            for name in names:
-                for source, target in ((folder / name, old / name), (new / name, folder / name)):
-                    if _is_there(source):
-                        _make_folder(target.parent, made)
-                        moves.append((source, target))
-                        source.rename(target)
-        # Whatever ends this early, an interrupt too, must not leave half of the files.
-        except BaseException:
-            for source, target in reversed(moves):
-                if _is_there(target) and not _is_there(source):
-                    target.rename(source)
-            raise
-
-
-def _remove_empty_folders(folder: Path, names: list[str]) -> None:
-    for name in names:
-        for parent in (folder / name).parents:
-            # The rules are in place by now; an empty folder that stays is no reason to fail.
-            with suppress(OSError):
-                if folder in parent.parents and not any(parent.iterdir()):
-                    parent.rmdir()
 
 
 @contextmanager
@@ -321,8 +358,9 @@ def _told(kind: type[InputError | OutputError], what: str, after: str = "") -> I
     """Tell an error of the operating system as one of ours: what failed, the reason, and what it means."""
     try:
         yield
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
+    except (OSError, ValueError) as error:
+        number = getattr(error, "errno", None)
+        reason = os.strerror(number) if number else str(error)
         hint = "choose a folder to write to" if isinstance(error, NotADirectoryError) else ""
         raise kind(
             Problem(

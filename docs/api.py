@@ -29,7 +29,15 @@ wrong with an input is raised as `InputError`; codes of problems and findings ar
 """
 # In the order in which people meet them.
 _CHAPTERS: Final = {
-    "From a deployment to files": ("Deployment", "Catalog", "compile_deployment", "render", "write_folder"),
+    "From a deployment to files": (
+        "Deployment",
+        "Catalog",
+        "compile_deployment",
+        "render",
+        "update_folder",
+        "Update",
+        "write_folder",
+    ),
     "What comes out": ("Compilation", "Module", "Finding", "Severity"),
     "How many rules": ("stats_of", "Stats", "GroupStats"),
     "Policies": ("Policy", "Group", "GroupKey", "Rule", "Direction", "Cause"),

@@ -16,7 +16,10 @@ import pytest
 
 from citrix_netpolicy import InputError, OutputError
 from citrix_netpolicy import folder as output
-from citrix_netpolicy.folder import MANIFEST, Module, changes_of, differences, write_folder
+from citrix_netpolicy.files import read_file
+from citrix_netpolicy.folder import MANIFEST, Module, changes_of, differences, previous_files, write_folder
+from citrix_netpolicy.journal import WORK
+from citrix_netpolicy.lock import LOCK
 from citrix_netpolicy.version import __version__
 
 if TYPE_CHECKING:
@@ -158,14 +161,91 @@ def test_a_release_and_what_it_did_not_note_are_told_apart(tmp_path: Path) -> No
     assert changes_of(tmp_path, Module(FILES, ABOUT)) == [f"tool: written with `0.0.9`, now `{__version__}`"]
 
 
-def test_a_link_that_leads_nowhere_under_the_name_of_an_old_file_goes_too(tmp_path: Path) -> None:
+def _uses(folder: Path) -> dict[str, Callable[[], object]]:
+    return {
+        "differences": lambda: differences(folder, Module(NEW)),
+        "previous_files": lambda: previous_files(folder),
+        "write_folder": lambda: write_folder(folder, Module(NEW)),
+    }
+
+
+# What a pull request may plant: a link in the place of each thing that we reach.
+LINKS = {
+    "file": "main.tf",
+    "folder of a file": "tests",
+    "old file": "old.tf",
+    "folder of an old file": "gone",
+    "manifest": MANIFEST,
+    "folder itself": "",
+}
+
+
+@pytest.mark.parametrize("use", ["differences", "previous_files", "write_folder"])
+@pytest.mark.parametrize("place", LINKS)
+@pytest.mark.parametrize("leads", ["to a copy", "nowhere"])
+def test_nothing_is_reached_through_a_link(place: str, use: str, leads: str, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    write_folder(out, Module({**FILES, "old.tf": "old\n", "gone/precious": "old\n"}))
+    path = out / LINKS[place]
+    victim = tmp_path / "victim"
+    path.rename(victim)
+    path.symlink_to(victim if leads == "to a copy" else tmp_path / "nowhere")
+    before = snapshot(tmp_path)
+    with pytest.raises(InputError) as caught:
+        _uses(out)[use]()
+    assert [problem.code for problem in caught.value.problems] == ["link"]
+    assert f"`{path}` is a link" in text_of(caught)
+    assert snapshot(tmp_path) == before
+    assert path.is_symlink()
+
+
+@pytest.mark.parametrize("use", ["differences", "previous_files", "write_folder"])
+def test_no_part_of_a_relative_path_is_a_link(
+    use: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere" / "out").mkdir(parents=True)
+    (tmp_path / "checkout").mkdir()
+    (tmp_path / "checkout" / "infra").symlink_to(tmp_path / "elsewhere")
+    monkeypatch.chdir(tmp_path / "checkout")
+    with pytest.raises(InputError, match="`infra` is a link"):
+        _uses(Path("infra/out"))[use]()
+    # What is above an absolute path belongs to the machine: `/tmp` is a link on some.
+    write_folder(tmp_path / "checkout" / "infra" / "out", Module(NEW))
+    assert differences(tmp_path / "elsewhere" / "out", Module(NEW)) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no FIFOs")
+@pytest.mark.parametrize("use", ["differences", "previous_files", "write_folder"])
+@pytest.mark.parametrize("name", [MANIFEST, "main.tf", "old.tf"])
+def test_a_fifo_does_not_make_us_wait(name: str, use: str, tmp_path: Path) -> None:
     write_folder(tmp_path, Module({**FILES, "old.tf": "old\n"}))
-    (tmp_path / "old.tf").unlink()
-    (tmp_path / "old.tf").symlink_to(tmp_path / "nowhere")
-    assert differences(tmp_path, Module(FILES)) == ["old.tf: no longer generated"]
-    assert sorted(write_folder(tmp_path, Module(FILES))) == [MANIFEST, "old.tf"]
-    assert only_files(tmp_path).keys() == {*FILES, MANIFEST}
-    assert not (tmp_path / "old.tf").is_symlink()
+    (tmp_path / name).unlink()
+    os.mkfifo(tmp_path / name)
+    is_refused = name == MANIFEST or use == "write_folder"
+    with pytest.raises(InputError) if is_refused else contextlib.nullcontext():
+        _uses(tmp_path)[use]()
+    assert (tmp_path / name).is_fifo()
+
+
+@pytest.mark.parametrize("name", [MANIFEST, f"{WORK}/journal.json", f"{WORK}/mine", LOCK])
+def test_a_list_cannot_claim_what_is_not_generated(name: str, tmp_path: Path) -> None:
+    (tmp_path / MANIFEST).write_text(json.dumps({"files": [name]}))
+    with pytest.raises(InputError, match="is not a generated file"):
+        write_folder(tmp_path, Module(FILES))
+
+
+def test_a_huge_list_or_file_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_folder(tmp_path, Module(FILES))
+    with (tmp_path / "main.tf").open("wb") as file:
+        file.truncate(10**9)
+    assert differences(tmp_path, Module(FILES)) == ["main.tf: out of date"]
+    with pytest.raises(InputError, match="larger than 64 MiB"):
+        previous_files(tmp_path)
+    with (tmp_path / MANIFEST).open("wb") as file:
+        file.truncate(10**9)
+    for use in _uses(tmp_path).values():
+        with pytest.raises(InputError, match="larger than 4 MiB"):
+            use()
 
 
 def test_a_foreign_file_is_not_overwritten(tmp_path: Path) -> None:
@@ -193,6 +273,14 @@ def test_a_foreign_file_where_a_folder_is_needed_stays(tmp_path: Path) -> None:
     (tmp_path / "tests").write_text("mine")
     with pytest.raises(InputError, match=r"refusing to overwrite `.*tests`"):
         write_folder(tmp_path, Module(FILES))
+
+
+def test_a_folder_in_the_place_of_an_old_file_stays(tmp_path: Path) -> None:
+    write_folder(tmp_path, Module({**FILES, "old.tf": "old\n"}))
+    (tmp_path / "old.tf").unlink()
+    (tmp_path / "old.tf").mkdir()
+    write_folder(tmp_path, Module(FILES))
+    assert (tmp_path / "old.tf").is_dir()
 
 
 def test_a_foreign_file_where_a_folder_is_needed_stops_everything(tmp_path: Path) -> None:
@@ -311,14 +399,13 @@ def test_a_file_where_the_folder_should_be(tmp_path: Path) -> None:
         for out in (file, file / "below"):
             with pytest.raises(InputError) as caught:
                 use(out, Module(FILES))
-            said = f"cannot read `{out}`: Not a directory (help: choose a folder to write to)"
-            assert text_of(caught) == said
+            assert text_of(caught) == f"`{file}` is not a folder (help: choose a folder to write to)"
     assert snapshot(tmp_path) == {"out": b"mine"}
 
 
 def test_a_list_that_is_a_folder(tmp_path: Path) -> None:
     (tmp_path / MANIFEST).mkdir()
-    with pytest.raises(InputError, match="cannot read"):
+    with pytest.raises(InputError, match="not a regular file"):
         write_folder(tmp_path, Module(FILES))
 
 
@@ -328,111 +415,8 @@ def test_a_folder_that_cannot_be_created() -> None:
         write_folder(Path("/proc/out"), Module(FILES))
 
 
-# Every step of writing may fail; then the folder is what it was.
-
-OLD = {"README.md": "old\n", "main.tf": "old\n", "gone/a.tf": "a\n", "same.tf": "same\n"}
-NEW = {
-    "README.md": "new\n",
-    "main.tf": "new\n",
-    "same.tf": "same\n",
-    "tests/module.hcl": "t\n",
-    "x/y/z": "z\n",
-}
-STEPS: tuple[tuple[Any, str], ...] = ((Path, "rename"), (Path, "mkdir"), (os, "fsync"), (output, "_write"))
-
-
-class Interruption:
-    """Lets the `number`-th step raise."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, number: int, error: BaseException) -> None:
-        self.left = number
-        self.error = error
-        self.raised = False
-        for owner, name in STEPS:
-            monkeypatch.setattr(owner, name, self._failing(getattr(owner, name)))
-
-    def _failing(self, step: Callable[..., Any]) -> Callable[..., Any]:
-        def failing(*args: Any, **options: Any) -> Any:
-            self.left -= 1
-            if self.left:
-                return step(*args, **options)
-            self.raised = True
-            raise self.error
-
-        return failing
-
-
-def _prepared(folder: Path, kind: str) -> Path:
-    """Return a folder to write to: absent, empty, or with old files and foreign ones."""
-    out = folder / "parent" / "out"
-    out.parent.mkdir(parents=True)
-    if kind != "absent":
-        out.mkdir()
-    if kind == "old":
-        write_folder(out, Module(OLD))
-        (out / "mine.txt").write_text("mine")
-    return out
-
-
-def _fail_at_every_step(tmp_path: Path, kind: str, error: BaseException) -> None:
-    """Let every step fail once, each in a folder of its own, and assert that no file changes."""
-    for number in range(1, 200):
-        folder = tmp_path / str(number)
-        out = _prepared(folder, kind)
-        before = snapshot(folder)
-        with pytest.MonkeyPatch.context() as monkeypatch:
-            fault = Interruption(monkeypatch, number, error)
-            said = _said(out)
-        if not fault.raised:
-            assert differences(out, Module(NEW)) == []
-            assert number > 5, "hardly any step was found"
-            return
-        if isinstance(error, OSError):
-            assert said == f"cannot write `{out}`: No space left on device; nothing was changed"
-        assert snapshot(folder) == before, f"step {number}"
-        assert not list(folder.rglob(".citrix-netpolicy-*"))
-        assert write_folder(out, Module(NEW)), "the next time it is written"
-        assert differences(out, Module(NEW)) == []
-    raise AssertionError("there is no end of steps")
-
-
-def _said(out: Path) -> str:
-    """Write to `out` and return what is said when that fails."""
-    try:
-        write_folder(out, Module(NEW))
-    except (OutputError, KeyboardInterrupt) as error:
-        return str(error)
-    return ""
-
-
+NEW = FILES | {"main.tf": "new\n", "x/y/z": "z\n"}
 FULL = OSError(errno.ENOSPC, "full")
-
-
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Spare the disk: a real fsync only takes time here."""
-    monkeypatch.setattr(os, "fsync", lambda _: None)
-
-
-# A folder that holds something has the most steps, and all that the others have.
-EMPTY_TOO = [
-    pytest.param("absent", marks=pytest.mark.slow),
-    pytest.param("empty", marks=pytest.mark.slow),
-    "old",
-]
-
-
-@pytest.mark.parametrize("kind", EMPTY_TOO)
-def test_a_failure_at_any_step_leaves_every_file_as_it_was(tmp_path: Path, kind: str, quick: None) -> None:
-    _fail_at_every_step(tmp_path, kind, FULL)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", EMPTY_TOO[1:])
-def test_an_interruption_at_any_step_leaves_every_file_as_it_was(
-    tmp_path: Path, kind: str, quick: None
-) -> None:
-    _fail_at_every_step(tmp_path, kind, KeyboardInterrupt())
 
 
 def test_a_failure_leaves_no_parents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -464,14 +448,13 @@ def test_an_old_file_that_cannot_be_read(
     tmp_path: Path, use: Callable[..., object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_folder(tmp_path, Module(FILES))
-    read_bytes = Path.read_bytes
 
-    def refusing(path: Path) -> bytes:
+    def refusing(path: Path, *limit: int, follow: bool = True) -> bytes:
         if path.name == "main.tf":
             raise PermissionError(errno.EACCES, "denied")
-        return read_bytes(path)
+        return read_file(path, *limit, follow=follow)
 
-    monkeypatch.setattr(Path, "read_bytes", refusing)
+    monkeypatch.setattr(output, "read_file", refusing)
     with pytest.raises((InputError, OutputError)):
         use(tmp_path, Module(FILES))
 

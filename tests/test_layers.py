@@ -16,8 +16,9 @@ PACKAGE = Path(citrix_netpolicy.__file__).parent
 
 # From bottom to top. Modules of one line do not import each other.
 ORDER = (
-    "errors resources version syntax inputs reports syntax.markdown targets.aws targets.azure",
-    "cover net findings syntax.yaml syntax.json",
+    "plain resources version syntax inputs reports syntax.markdown targets.aws targets.azure",
+    "errors",
+    "cover net findings files disk lock syntax.yaml syntax.json",
     "policy syntax.document syntax.templates",
     "traffic found identities syntax.bicep syntax.hcl syntax.layout inputs.problems",
     "grants inputs.base",
@@ -34,11 +35,14 @@ ORDER = (
     "targets.aws.ec2_json targets.aws.terraform",
     "targets.azure.arm_json targets.azure.bicep targets.azure.terraform",
     "found.folder reports.allowlist reports.catalog inputs.schema inputs.starter",
+    "journal",
     "folder",
     "readback",
     "generate reports.stats",
     "reports.summary",
     "__init__",
+    "cli.process cli.arguments",
+    "cli.output",
     "cli",
     "cli.catalog cli.compile cli.init cli.schema",
     "__main__",

@@ -66,6 +66,9 @@ def test_the_version_loads_next_to_nothing() -> None:
     assert _ours(loaded) == {
         "citrix_netpolicy",
         "citrix_netpolicy.cli",
+        "citrix_netpolicy.cli.output",
+        "citrix_netpolicy.cli.process",
+        "citrix_netpolicy.plain",
         "citrix_netpolicy.version",
     }
 
@@ -78,6 +81,9 @@ def test_the_help_loads_next_to_nothing() -> None:
     assert _ours(loaded) == {
         "citrix_netpolicy",
         "citrix_netpolicy.cli",
+        "citrix_netpolicy.cli.output",
+        "citrix_netpolicy.cli.process",
+        "citrix_netpolicy.plain",
         "citrix_netpolicy.version",
     }
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
-import os
 import sys
 from enum import IntEnum
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
+from citrix_netpolicy.cli.output import Parser, UnheardError, finish, warn
+from citrix_netpolicy.cli.process import Ended, discard, mend_streams, signals_raised
 from citrix_netpolicy.version import __version__
 
 if TYPE_CHECKING:
@@ -26,46 +26,51 @@ VERBS: Final = {
 
 
 class Exit(IntEnum):
-    """How a command ended. Numbers that are not listed are reserved."""
+    """How a command ended; a signal gives 128 and its number. Numbers that are not listed are reserved."""
 
     DONE = 0
-    FINDINGS = 1  # the folder is out of date
+    FINDINGS = 1  # the folder is out of date, or a write to it was interrupted
     BAD_INPUT = 2  # nothing was written
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
-    words = sys.argv[1:] if arguments is None else list(arguments)
-    options = _parser(words).parse_args(words)
+    mend_streams()
+    try:
+        with signals_raised():
+            code = _run(sys.argv[1:] if arguments is None else list(arguments))
+            finish()
+    except Ended as end:
+        warn([f"error: interrupted by {end}; every file is whole, either old or new"])
+        return end.code
+    except UnheardError as error:
+        discard(sys.stdout)
+        if error.reason:
+            warn([f"error: cannot write the output: {error.reason}"])
+        return Exit.BAD_INPUT if error.reason else Exit.DONE
+    return code
+
+
+def _run(words: Sequence[str]) -> int:
+    try:
+        options = _parser(words).parse_args(words)
+    except SystemExit as end:  # argparse has said what there is to say
+        return end.code if isinstance(end.code, int) else Exit.DONE
     from citrix_netpolicy.errors import NetpolicyError  # noqa: PLC0415
 
     try:
         code: Exit = options.run(options)
-        sys.stdout.flush()
-        sys.stderr.flush()
     except NetpolicyError as error:
         from citrix_netpolicy.reports.summary import problem_lines  # noqa: PLC0415
 
-        for line in problem_lines(error):
-            print(line, file=sys.stderr)
-        return Exit.BAD_INPUT
-    except BrokenPipeError:
-        # The reader of our output has gone; there is nobody left to tell.
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        for stream in (sys.stdout, sys.stderr):
-            os.dup2(nowhere, stream.fileno())
-        return Exit.DONE
-    except OSError as error:
-        print(f"error: cannot write the output: {error.strerror}", file=sys.stderr)
+        warn(problem_lines(error))
         return Exit.BAD_INPUT
     return code
 
 
-def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
+def _parser(words: Sequence[str]) -> Parser:
     """Return the parser of these words; only the verb among them gets its arguments."""
-    parser = argparse.ArgumentParser(
-        prog="citrix-netpolicy", description="Minimal, cited firewall rules for Citrix."
-    )
+    parser = Parser(prog="citrix-netpolicy", description="Minimal, cited firewall rules for Citrix.")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for verb, text in VERBS.items():

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from citrix_netpolicy.cli import Exit
+from citrix_netpolicy.cli.arguments import word
+from citrix_netpolicy.cli.output import say
 from citrix_netpolicy.errors import InputError, Problem, nearest
 from citrix_netpolicy.inputs.catalog import load_catalog
 from citrix_netpolicy.net import LAST_PORT
@@ -22,14 +24,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(required=True, metavar="WHAT")
 
     list_ = commands.add_parser("list", help="list entries")
-    list_.add_argument("--product", metavar="TEXT", help="only products whose name contains TEXT")
-    list_.add_argument("--role", metavar="ROLE", help="only entries with this role at either end")
-    list_.add_argument("--feature", metavar="FEATURE", help="only entries that this feature affects")
+    list_.add_argument("--product", type=word, metavar="TEXT", help="only products whose name contains TEXT")
+    list_.add_argument("--role", type=word, metavar="ROLE", help="only entries with this role at either end")
+    list_.add_argument(
+        "--feature", type=word, metavar="FEATURE", help="only entries that this feature affects"
+    )
     list_.add_argument("--port", metavar="PORT", type=int, help="only entries on this TCP or UDP port")
     list_.set_defaults(run=_catalog_list)
 
     show = commands.add_parser("show", help="show everything about an entry")
-    show.add_argument("id", metavar="ID")
+    show.add_argument("id", type=word, metavar="ID")
     show.set_defaults(run=lambda options: _print(_entry_lines(options.id)))
 
     roles = commands.add_parser("roles", help="list the roles")
@@ -45,13 +49,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _catalog_list(options: argparse.Namespace) -> Exit:
     catalog = load_catalog()
-    for kind, word, known in (
+    for kind, name, known in (
         ("role", options.role, catalog.roles),
         ("feature", options.feature, catalog.features),
     ):
-        if word is not None and word not in known:
+        if name is not None and name not in known:
             raise InputError(
-                Problem(code=f"unknown-{kind}", message=f"unknown {kind} `{word}`", hint=nearest(word, known))
+                Problem(code=f"unknown-{kind}", message=f"unknown {kind} `{name}`", hint=nearest(name, known))
             )
     if options.port is not None and not 1 <= options.port <= LAST_PORT:
         raise InputError(
@@ -69,11 +73,9 @@ def _entry_lines(id_: str) -> Iterator[str]:
 
 
 def _catalog_export(options: argparse.Namespace) -> Exit:
-    print(catalog_report.EXPORTS[options.format](load_catalog()), end="")
-    return Exit.DONE
+    return _print(catalog_report.EXPORTS[options.format](load_catalog()).split("\n")[:-1])
 
 
 def _print(lines: Iterable[str]) -> Exit:
-    for line in lines:
-        print(line)
+    say(lines)
     return Exit.DONE

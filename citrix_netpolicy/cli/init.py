@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from citrix_netpolicy.cli import Exit
+from citrix_netpolicy.cli.arguments import path
+from citrix_netpolicy.cli.output import warn
 from citrix_netpolicy.errors import InputError, Problem
 from citrix_netpolicy.inputs.catalog import load_catalog
 from citrix_netpolicy.inputs.starter import starter
@@ -19,7 +20,7 @@ __all__ = ["add_arguments"]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the verb."""
-    parser.add_argument("file", nargs="?", type=Path, default=Path("deployment.yaml"), metavar="FILE")
+    parser.add_argument("file", nargs="?", type=path, default=Path("deployment.yaml"), metavar="FILE")
     parser.set_defaults(run=_run)
 
 
@@ -34,5 +35,5 @@ def _run(options: argparse.Namespace) -> Exit:
         message = f"cannot write `{options.file}`: {error.strerror}"
         raise InputError(Problem(code="unwritable", message=message)) from None
     command = f"citrix-netpolicy compile {options.file} --target terraform --out DIR"
-    print(f"wrote {options.file}; edit it, then run: {command}", file=sys.stderr)
+    warn([f"wrote {options.file}; edit it, then run: {command}"])
     return Exit.DONE

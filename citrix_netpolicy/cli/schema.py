@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from citrix_netpolicy.cli import Exit
+from citrix_netpolicy.cli.output import say
 from citrix_netpolicy.inputs.catalog import load_catalog
 from citrix_netpolicy.inputs.schema import deployment_schema
 
@@ -21,5 +22,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(_: argparse.Namespace) -> Exit:
-    print(json.dumps(deployment_schema(load_catalog()), indent=2))
+    say(json.dumps(deployment_schema(load_catalog()), indent=2).splitlines())
     return Exit.DONE

@@ -33,11 +33,12 @@ __all__ = ["finding_lines", "problem_lines", "summary_lines"]
 
 
 def problem_lines(error: NetpolicyError) -> Iterator[str]:
-    """Yield a line for each problem, up to a number that still helps."""
+    """Yield a line for each problem, up to a number that still helps, and for what is noted beside them."""
     for problem in error.problems[:SHOWN_PROBLEMS]:
         yield f"error: {problem}"
     if len(error.problems) > SHOWN_PROBLEMS:
         yield f"error: and {len(error.problems) - SHOWN_PROBLEMS} more problems"
+    yield from (f"note: {note}" for note in getattr(error, "__notes__", ()))
 
 
 def summary_lines(compilation: Compilation, module: Module, *, verbose: bool = False) -> Iterator[str]:

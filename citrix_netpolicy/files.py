@@ -1,0 +1,49 @@
+"""The one door through which files come in: regular files only, and no more of them than a bound allows."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from typing import TYPE_CHECKING, Final
+
+from citrix_netpolicy.errors import InputError, Mark, Problem
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["MAX_BYTES", "read_file"]
+
+MAX_BYTES: Final = 4 * 1024 * 1024
+# A FIFO or a device must not make us wait, not even to be opened.
+_FLAGS: Final = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_BINARY", "O_CLOEXEC", "O_NONBLOCK"))
+
+
+def read_file(path: Path, limit: int = MAX_BYTES, *, follow: bool = True) -> bytes:
+    """Return the bytes of a regular file; without `follow`, a link is none.
+
+    Raises InputError for anything but a regular file, and for more than `limit` bytes; OSError when the file
+    is not there or cannot be read.
+    """
+    name = str(path)
+    if not follow and stat.S_ISLNK(path.lstat().st_mode):
+        raise _refusal("a link is not read here", name)
+    try:
+        descriptor = os.open(path, _FLAGS | (0 if follow else getattr(os, "O_NOFOLLOW", 0)))
+    except OSError as error:
+        # What cannot be opened this way is a socket, or a link that has just appeared.
+        if error.errno in (errno.ENXIO, errno.ELOOP):
+            raise _refusal("this is not a regular file", name) from None
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise _refusal("this is not a regular file", name)
+    with os.fdopen(descriptor, "rb") as file:
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise _refusal(f"the file is larger than {limit // 1024 // 1024} MiB", name, code="too-large")
+    return content
+
+
+def _refusal(message: str, name: str, *, code: str = "not-a-file") -> InputError:
+    return InputError(Problem(code=code, message=message, mark=Mark(name, 1, 1)))
