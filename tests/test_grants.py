@@ -21,7 +21,7 @@ from support.strategies import (
 
 from citrix_netpolicy.grants import Grant, Grants, PrefixSet, SpelledOut, grants_of
 from citrix_netpolicy.minimize import FewestRules, minimize_rules
-from citrix_netpolicy.net import Service, ServiceSet
+from citrix_netpolicy.net import Prefix, Protocol, Service, ServiceSet, ports
 from citrix_netpolicy.policy import Direction, Group, GroupKey, Peer, Rule
 from citrix_netpolicy.traffic import reach_of
 
@@ -120,3 +120,17 @@ def test_a_group_of_sides_is_the_group_of_their_rules() -> None:
     assert len(lazy.side(INGRESS)) == len(plain.side(INGRESS)) == 1
     assert len(lazy.side(Direction.EGRESS)) == 0
     assert lazy.rules != ()
+
+
+def test_a_rule_over_two_single_addresses_has_the_causes_of_both() -> None:
+    services = ServiceSet.of(ports(Protocol.TCP, 443))
+    grants = Grants(
+        INGRESS,
+        [
+            Grant(PrefixSet.of([Prefix.parse(f"10.0.0.{number}")]), services, (cause,))
+            for number, cause in enumerate(CAUSES[:2])
+        ],
+    )
+    (rule,) = minimize_rules(SpelledOut(grants))
+    assert rule.peer == Prefix.parse("10.0.0.0/31")
+    assert set(rule.causes) == set(CAUSES[:2])

@@ -569,3 +569,14 @@ def test_every_service_inside_a_set_lies_in_exactly_one_block(a: ServiceSet) -> 
         near = [block for block in a.blocks() if block.protocol in (service.protocol, Protocol.ALL)]
         inside = ServiceSet.of(service)
         assert sum(inside <= ServiceSet.of(block) for block in near) == (inside <= a)
+
+
+def test_the_lowest_of_all_icmp_goes_where_its_family_is_absent() -> None:
+    # The echo reply is the very first of the numbers that stand for ICMP.
+    echo_reply = ServiceSet.of(icmp(Protocol.ICMP, 0, 0))
+    assert not echo_reply.without_icmp_beside([6])
+    assert echo_reply.without_icmp_beside([4]) == echo_reply
+
+
+def test_everything_is_one_block() -> None:
+    assert ALL.blocks() == (Service(Protocol.ALL, 0, 65535),)

@@ -24,7 +24,7 @@ from support.strategies import (
 
 from citrix_netpolicy.net import EMPTY, Prefix, Protocol, Service, ServiceSet, icmp
 from citrix_netpolicy.policy import Direction, Group, GroupKey, GroupReference, Rule, ServiceTag
-from citrix_netpolicy.traffic import Permission, Reach, Segment, Traffic, reach_of, traffic_of
+from citrix_netpolicy.traffic import Permission, Reach, Segment, Traffic, reach_of, sorted_points, traffic_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -303,3 +303,9 @@ def test_every_service_of_the_small_world_has_packets_that_tell_it_from_the_othe
     told = {meaning([Rule(INGRESS, POINTS[0], service)]) for service in SERVICES}
     assert len(told) == len(SERVICES)
     assert len({meaning([Rule(INGRESS, peer, SERVICES[0])]) for peer in PEERS}) == len(PEERS)
+
+
+def test_points_come_by_their_kind_first() -> None:
+    points = [ServiceTag("Aaa"), GroupReference("z"), ServiceTag("Bbb"), GroupReference("a")]
+    ordered = [peer for peer, _ in sorted_points(dict.fromkeys(points, ServiceSet.of(icmp(Protocol.ICMP))))]
+    assert ordered == [GroupReference("a"), GroupReference("z"), ServiceTag("Aaa"), ServiceTag("Bbb")]
