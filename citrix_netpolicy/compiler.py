@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from citrix_netpolicy.errors import InputError, in_order
 from citrix_netpolicy.grants import Grant, Grants, PrefixSet, SpelledOut
 from citrix_netpolicy.inputs.catalog import load_catalog
 from citrix_netpolicy.inputs.deployment import Tier
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from datetime import date
 
+    from citrix_netpolicy.errors import Problem
     from citrix_netpolicy.findings import Finding
     from citrix_netpolicy.inputs.catalog import Catalog
     from citrix_netpolicy.inputs.deployment import Deployment, External
@@ -75,12 +78,74 @@ def compile_deployment(
     that does not fit.
     """
     if catalog is None:
-        catalog = load_catalog(*deployment.catalog_files())
+        catalog = _catalog_of(deployment)
     resolution = resolve(deployment, catalog)
+    ambiguous = list(_ambiguous(deployment, resolution))
+    if ambiguous:
+        raise InputError(in_order(ambiguous))
     spelled_out = spell_out(deployment, resolution)
     policy = minimize(spelled_out, deployment.cidrs)
     findings = lint(deployment, catalog, resolution, policy, today)
     return Compilation(deployment, catalog, resolution, spelled_out, policy, findings)
+
+
+def _catalog_of(deployment: Deployment) -> Catalog:
+    files = deployment.catalog_files()
+    try:
+        return load_catalog(*files)
+    except InputError as error:
+        # What is wrong with a file as a whole is a mistake of the line that names it.
+        places = {str(file): index for index, file in enumerate(files)}
+        raise InputError(
+            deployment.problem(
+                problem.code, ("catalogs", places[problem.mark.file]), problem.message, problem.hint
+            )
+            if problem.code in _ABOUT_FILES and problem.mark and problem.mark.file in places
+            else problem
+            for problem in error.problems
+        ) from None
+
+
+_ABOUT_FILES: Final = frozenset(
+    ["empty", "not-a-catalogue", "not-a-file", "not-utf-8", "too-large", "unreadable"]
+)
+
+
+def _ambiguous(deployment: Deployment, resolution: Resolution) -> Iterator[Problem]:
+    """Find subnets that a tier of another network would be permitted by, and that this network has as well.
+
+    Networks name each other's tiers by address, so one rule would permit two tiers.
+    """
+    networks: dict[str, list[tuple[Prefix, str]]] = {}
+    for name, tier in deployment.tiers.items():
+        placed = networks.setdefault(deployment.network_of(name), [])
+        placed += [(subnet, name) for subnet in tier.subnets]
+    for placed in networks.values():
+        placed.sort()
+    tiers = deployment.tiers
+    pairs = {
+        (peer, deployment.network_of(tier))
+        for flow in resolution.flows
+        for peer, tier in ((flow.source, flow.destination), (flow.destination, flow.source))
+        if peer in tiers and tier in tiers
+    }
+    for peer, network in sorted(pairs):
+        if deployment.network_of(peer) == network:
+            continue
+        placed = networks[network]
+        for index, subnet in enumerate(tiers[peer].subnets):
+            # Subnets of a network do not overlap, so only these two can overlap another one.
+            at = bisect(placed, (subnet, ""))
+            for other, holder in placed[max(at - 1, 0) : at + 1]:
+                if subnet.overlaps(other):
+                    yield deployment.problem(
+                        "overlap",
+                        ("tiers", peer, "subnets", index),
+                        f"`{subnet}` overlaps `{other}` of tier `{holder}` in network `{network}`, "
+                        f"which permits `{peer}` by its addresses and would permit that tier too",
+                        "use other addresses, or two deployments for networks that do not reach each other",
+                    )
+                    break
 
 
 def spell_out(deployment: Deployment, resolution: Resolution) -> Policy:

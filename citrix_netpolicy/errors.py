@@ -33,6 +33,8 @@ __all__ = [
 
 # How many problems of an input are shown to people. A hint for more of them would only take time.
 SHOWN_PROBLEMS: Final = 100
+# Nothing in the vocabularies is longer, and comparing takes time with the length.
+_LONGEST_WORD: Final = 100
 
 # A place inside data: the keys and indices on the way to it.
 DataPath = tuple[str | int, ...]
@@ -105,14 +107,20 @@ def in_order(problems: Iterable[Problem]) -> list[Problem]:
 
 
 def nearest(word: str, valid: Iterable[str]) -> str:
-    """Return a hint that names the valid word most like `word`, or all of them when they are few."""
-    # It is needed for bad input only, and loading it costs more than the rest of this module.
+    """Return a hint that names the valid word most like `word`, or all of them when they are few.
+
+    A letter that only looks like a Latin one is named.
+    """
+    # Both are needed for bad input only, and loading them costs more than the rest of this module.
+    import unicodedata  # noqa: PLC0415
     from difflib import get_close_matches  # noqa: PLC0415
 
     known = sorted(valid)
-    match = get_close_matches(word, known, n=1)
+    match = get_close_matches(word[:_LONGEST_WORD], known, n=1)
     if match:
-        return f"did you mean `{match[0]}`?"
+        strange = next((char for char in word if not char.isascii() and char not in match[0]), "")
+        letter = f"`{plain(strange)}` is {unicodedata.name(strange, 'another letter')}; " if strange else ""
+        return f"{letter}did you mean `{match[0]}`?"
     if len(known) > 12:
         return ""
     return "one of " + ", ".join(f"`{name}`" for name in known) if known else ""

@@ -250,10 +250,10 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
     folder = tmp_path / "catalog"
     shutil.copytree(str(resources.catalog()), folder)
     monkeypatch.setattr(resources, "catalog", lambda: folder)
-    for forget in (catalog_module._shipped.cache_clear, load_catalog.cache_clear):
+    for forget in (catalog_module._shipped.cache_clear, catalog_module._shipped_catalog.cache_clear):
         forget()
     yield folder
-    for forget in (catalog_module._shipped.cache_clear, load_catalog.cache_clear):
+    for forget in (catalog_module._shipped.cache_clear, catalog_module._shipped_catalog.cache_clear):
         forget()
 
 
@@ -303,14 +303,14 @@ def _checked(folder: Path) -> str:
 def test_a_damaged_stand_in_is_none(text: str, own_folder: Path) -> None:
     whole = load_catalog()
     (own_folder / "checked.json").write_text(text)
-    load_catalog.cache_clear()
+    catalog_module._shipped_catalog.cache_clear()
     assert load_catalog() == whole
 
 
 def test_no_stand_in_is_needed(own_folder: Path) -> None:
     whole = load_catalog()
     (own_folder / "checked.json").unlink()
-    load_catalog.cache_clear()
+    catalog_module._shipped_catalog.cache_clear()
     assert load_catalog() == whole
 
 

@@ -62,7 +62,6 @@ def test_list_prints_a_line_for_each_entry(capsys: pytest.CaptureFixture[str]) -
     [
         (["list", "--role", "dcd"], "error: unknown role `dcd` (help: did you mean `ddc`?)\n"),
         (["list", "--feature", "etd"], "error: unknown feature `etd` (help: did you mean `edt`?)\n"),
-        (["list", "--port", "65536"], "error: port `65536` is not between 1 and 65535\n"),
         (["show", "ddc-sq"], "error: the catalogue has no entry `ddc-sq` (help: did you mean `ddc-sql`?)\n"),
     ],
 )
@@ -149,3 +148,18 @@ def test_every_word_is_in_the_document() -> None:
     text = EXPORTS["markdown"](CATALOG)
     for name in (*CATALOG.features, *CATALOG.parameters, *(entry.id for entry in CATALOG.entries)):
         assert f"| {name} |" in text
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "\u0661\u0664\u0669\u0664", "-1", "1e3", "443 ", "9" * 9999])
+def test_what_is_no_port_is_refused(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["catalog", "list", f"--port={port}"]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "is not a port between 1 and 65535" in printed.err
+    assert len(printed.err) < 400
+
+
+def test_that_no_entry_matches_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["catalog", "list", "--product", "nope"]) == 0
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == ("", "note: no entry matches\n")

@@ -391,15 +391,33 @@ def test_a_problem_is_located_by_its_path() -> None:
     assert in_python().located(unmarked) is unmarked
 
 
-def test_the_same_subnets_in_two_networks_are_fine() -> None:
-    text = """\
+TWO_NETWORKS = """\
 name: site
 networks: {east: {cloud: aws}, west: {cloud: aws}}
 tiers:
   ddc: {network: east, subnets: [10.0.0.0/16, 10.1.0.0/16]}
-  vda: {network: west, subnets: [10.0.0.0/16, 10.1.2.0/24]}
+  %s: {network: west, subnets: [10.0.0.0/16, 10.1.2.0/24]}
 """
-    assert compile_deployment(load(text)).policy.rule_count > 0
+
+
+def test_the_same_subnets_in_two_networks_are_fine_while_they_have_no_flows() -> None:
+    assert compile_deployment(load(TWO_NETWORKS % "file-server"))
+
+
+def test_the_same_subnets_in_two_networks_that_name_each_other_are_refused() -> None:
+    with pytest.raises(InputError) as caught:
+        compile_deployment(load(TWO_NETWORKS % "vda"))
+    told = [str(problem).partition(", which")[0] for problem in caught.value.problems]
+    ddc, vda = (
+        "`10.0.0.0/16` of tier `ddc` in network `east`",
+        "`10.0.0.0/16` of tier `vda` in network `west`",
+    )
+    assert told == [
+        f"site.yaml:4:34: tiers.ddc.subnets[0]: `10.0.0.0/16` overlaps {vda}",
+        f"site.yaml:4:47: tiers.ddc.subnets[1]: `10.1.0.0/16` overlaps {vda.replace('0.0.0/16', '1.2.0/24')}",
+        f"site.yaml:5:34: tiers.vda.subnets[0]: `10.0.0.0/16` overlaps {ddc}",
+        f"site.yaml:5:47: tiers.vda.subnets[1]: `10.1.2.0/24` overlaps {ddc.replace('10.0', '10.1')}",
+    ]
 
 
 def test_a_tier_may_list_a_subnet_and_a_part_of_it() -> None:

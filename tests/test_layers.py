@@ -21,7 +21,7 @@ ORDER = (
     "cover net findings files disk lock syntax.yaml syntax.json",
     "policy syntax.document syntax.templates",
     "traffic found identities syntax.bicep syntax.hcl syntax.layout inputs.problems",
-    "grants inputs.base",
+    "grants inputs.base inputs.addresses",
     "minimize",
     "inputs.catalog inputs.deployment",
     "resolve",

@@ -206,11 +206,6 @@ def test_each_of_two_idle_exclusions_is_found() -> None:
     assert findings(exclude=exclude) == {"exclusion-without-effect": ["ddc-vcenter", "pvs-peer"]}
 
 
-def test_an_exclusion_that_is_written_twice_is_not_idle() -> None:
-    exclude = [{"entry": "ddc-peer", "reason": "one controller"}, {"entry": "ddc-peer", "reason": "again"}]
-    assert findings(exclude=exclude) == {}
-
-
 def test_a_flow_of_the_site_that_gives_nothing() -> None:
     services = [{"protocol": "tcp", "ports": [9182]}]
     flow = {"source": "pvs", "destination": "vda", "services": services, "reason": "metrics"}

@@ -48,6 +48,7 @@ ODD = (
     "\xa0",
 )
 TEXTS = (*GUESSED, *UNICODE, *ODD, "ddc", "x" * 140, "x" * 1100, "two words")
+CATALOGS = tuple(f"ours/{text}.yaml" for text in TEXTS if text.isprintable())
 
 NAMES = (
     "ddc",
@@ -75,7 +76,7 @@ PREFIXES = (
     "0.0.0.0/0",
     "2001:db8::/64",
     "::/0",
-    "::1",
+    "2001:db8::1",
 )
 PORTS = (1, 80, "80", "80-81", "80-80", 65535, "1-65535")
 
@@ -121,9 +122,11 @@ def deployments(draw: st.DrawFn) -> dict[str, Any]:
                 features=st.dictionaries(st.sampled_from(TEXTS), st.booleans(), max_size=3),
                 parameters=st.dictionaries(st.sampled_from(TEXTS), ports, max_size=3),
                 exclude=st.lists(
-                    st.fixed_dictionaries({"entry": st.sampled_from(TEXTS), "reason": reasons}), max_size=2
+                    st.fixed_dictionaries({"entry": st.sampled_from(TEXTS), "reason": reasons}),
+                    max_size=2,
+                    unique_by=lambda exclusion: exclusion["entry"],
                 ),
-                catalogs=some(TEXTS, least=0),
+                catalogs=st.lists(st.sampled_from(CATALOGS), max_size=2, unique=True),
                 peers=st.sampled_from(("group", "cidr")),
                 cidrs=st.sampled_from(("exact", "stable")),
                 egress=st.sampled_from(("restricted", "open")),

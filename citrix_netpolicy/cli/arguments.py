@@ -5,7 +5,10 @@ from __future__ import annotations
 from argparse import ArgumentTypeError
 from pathlib import Path
 
-__all__ = ["path", "word"]
+from citrix_netpolicy.errors import clean
+from citrix_netpolicy.net import LAST_PORT
+
+__all__ = ["path", "port", "word"]
 
 
 def word(text: str) -> str:
@@ -13,6 +16,14 @@ def word(text: str) -> str:
     if not text.strip():
         raise ArgumentTypeError("must not be empty")
     return text
+
+
+def port(text: str) -> int:
+    """Return the number of a TCP or UDP port."""
+    # Python would read digits of every script.
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= LAST_PORT):
+        raise ArgumentTypeError(f"`{clean(text)}` is not a port between 1 and {LAST_PORT}")
+    return int(text)
 
 
 def path(text: str) -> Path:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from citrix_netpolicy.cli import Exit
-from citrix_netpolicy.cli.arguments import word
-from citrix_netpolicy.cli.output import say
+from citrix_netpolicy.cli.arguments import port, word
+from citrix_netpolicy.cli.output import say, warn
 from citrix_netpolicy.errors import InputError, Problem, nearest
 from citrix_netpolicy.inputs.catalog import load_catalog
-from citrix_netpolicy.net import LAST_PORT
 from citrix_netpolicy.reports import catalog as catalog_report
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     list_.add_argument(
         "--feature", type=word, metavar="FEATURE", help="only entries that this feature affects"
     )
-    list_.add_argument("--port", metavar="PORT", type=int, help="only entries on this TCP or UDP port")
+    list_.add_argument("--port", metavar="PORT", type=port, help="only entries on this TCP or UDP port")
     list_.set_defaults(run=_catalog_list)
 
     show = commands.add_parser("show", help="show everything about an entry")
@@ -57,13 +56,11 @@ def _catalog_list(options: argparse.Namespace) -> Exit:
             raise InputError(
                 Problem(code=f"unknown-{kind}", message=f"unknown {kind} `{name}`", hint=nearest(name, known))
             )
-    if options.port is not None and not 1 <= options.port <= LAST_PORT:
-        raise InputError(
-            Problem(code="invalid-value", message=f"port `{options.port}` is not between 1 and {LAST_PORT}")
-        )
     found = catalog_report.select(
         catalog, product=options.product, role=options.role, feature=options.feature, port=options.port
     )
+    if not found:
+        warn(["note: no entry matches"])
     return _print(catalog_report.entry_list(found))
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 from pydantic import BeforeValidator, Field, StrictBool, ValidationError, field_validator, model_validator
 
 from citrix_netpolicy import resources
-from citrix_netpolicy.errors import InputError, Problem, nearest
+from citrix_netpolicy.errors import InputError, Mark, Problem, clean, nearest
 from citrix_netpolicy.inputs.base import FIRST_EDITION, Edition, Model, ServiceSpec, listed
 from citrix_netpolicy.inputs.problems import problems_of
 from citrix_netpolicy.syntax import document
@@ -168,10 +168,19 @@ class Entry(Model):
             raise ValueError(f"`{value}` is not a valid id; use lowercase words joined by hyphens")
         return value
 
+    @field_validator("source", "destination")
+    @classmethod
+    def _once_each(cls, roles: tuple[str, ...]) -> tuple[str, ...]:
+        if not roles:
+            raise ValueError("expected at least one role")
+        if len(set(roles)) < len(roles):
+            raise ValueError("a role is listed twice")
+        return roles
+
     @field_validator("purpose")
     @classmethod
     def _describable(cls, value: str) -> str:
-        if not _PURPOSE.match(value):
+        if not _PURPOSE.match(value) or not value.strip():
             raise ValueError(
                 "a purpose must be 1 to 80 characters that every cloud accepts in a rule description"
             )
@@ -185,8 +194,15 @@ class Entry(Model):
             for service in self.services:
                 if not (service.ports or service.parameter or service.protocol.startswith("icmp")):
                     raise ValueError("an enforced entry needs ports, a parameter, or an ICMP type")
-        elif not (self.reason or self.duplicate_of):
+        elif not (self.reason.strip() or self.duplicate_of):
             raise ValueError(f"treatment `{self.treatment}` needs a reason")
+        if self.treatment == "name" and not self.services:
+            raise ValueError("treatment `name` needs services: the ports that open to the named destination")
+        for features in ((), *(service.features for service in self.services)):
+            wanted = {*self.features, *features}
+            for name in sorted(wanted):
+                if f"!{name}" in wanted:
+                    raise ValueError(f"`{clean(name)}` and `!{clean(name)}` never hold at once")
         if (self.duplicate_of is not None) != (self.treatment == "duplicate"):
             raise ValueError("`treatment: duplicate` and `duplicate-of` require each other")
         return self
@@ -248,16 +264,52 @@ class Catalog(Model):
         return self._text
 
 
-@cache
 def load_catalog(*files: Path) -> Catalog:
-    """Read and check the shipped catalogue together with `files` of the same format. Read once per process.
+    """Read and check the shipped catalogue together with `files` of the same format.
 
-    Raises InputError, with file and line, when a file cannot be read, is unsound, or uses an id or a word
-    that is taken.
+    The shipped one is read once per process. Raises InputError, with file and line, when a file cannot be
+    read, is unsound, or uses an id or a word that is taken. Of a file that is no catalogue nothing is quoted.
     """
     if files:
-        return compose_catalog([*_shipped(), *(document.load(file) for file in files)])
+        return compose_catalog([*_shipped(), *map(_own, files)])
+    return _shipped_catalog()
+
+
+@cache
+def _shipped_catalog() -> Catalog:
     return _checked_catalog() or compose_catalog(_shipped())
+
+
+# A deployment may come from a stranger, who names files to see what stands in them. So until a file has shown
+# that it is a catalogue, its problems are told in these words alone.
+_UNQUOTED: Final = {
+    "duplicate-key": "a key is given twice",
+    "empty": "the file is empty",
+    "not-utf-8": "the file is not UTF-8",
+    "not-yaml": "this is not valid YAML",
+    "too-deep": "values are nested too deep",
+    "yaml-unsupported": "a part of YAML that is not read here: an alias, a tag, or several documents",
+}
+
+
+def _own(file: Path) -> Document:
+    """Read a catalogue file of a site's own."""
+    try:
+        found = document.load(file)
+    except InputError as error:
+        raise InputError(
+            Problem(
+                code=problem.code, message=_UNQUOTED.get(problem.code, problem.message), mark=problem.mark
+            )
+            for problem in error.problems
+        ) from None
+    if not isinstance(found.data, dict) or not found.data.keys() & {*_VOCABULARIES, "entries"}:
+        hint = "a catalogue file has `entries`, `roles`, `features`, `parameters` or `documents`"
+        message = "this is not a catalogue file"
+        raise InputError(
+            Problem(code="not-a-catalogue", message=message, mark=Mark(found.file, 1, 1), hint=hint)
+        )
+    return found
 
 
 @cache
@@ -430,6 +482,13 @@ class _Composition:
             features = [part.feature] if part else []
             features += [need.feature for need in role.needs if need.feature]
             self._all_known(file, path, roles, features)
+            for member in role.members:
+                other = self.vocabularies["roles"].get(member)
+                if other is not None and other.kind == "wildcard":
+                    message = f"`{clean(member)}` is a wildcard, and cannot be a member of one"
+                    self._problem("invalid-wildcard", file, path, message, "list its members")
+            if part and part.role == name:
+                self._problem("invalid-value", file, path, f"`{clean(name)}` cannot stand in for itself")
             if (role.kind == "wildcard") != bool(role.members):
                 self._problem(
                     "invalid-wildcard",
@@ -442,8 +501,12 @@ class _Composition:
             self._all_known(file, path, feature.roles, (*feature.requires, *feature.conflicts))
             for edition in _later(feature.since):
                 self._known(file, path, "editions", edition)
-            if name in _reachable(name, self.vocabularies["features"]):
+            required = _reachable(name, self.vocabularies["features"])
+            if name in required:
                 self._problem("circular-feature", file, path, f"`{name}` requires itself")
+            for other in sorted({name, *required}.intersection(feature.conflicts)):
+                message = f"`{name}` conflicts with `{other}`, which it needs, so it can never be on"
+                self._problem("circular-feature", file, path, message)
 
     def _all_known(
         self, file: Document, path: DataPath, roles: Iterable[str], features: Iterable[str]

@@ -6,8 +6,8 @@ import re
 import unicodedata
 from dataclasses import replace
 from datetime import date
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self, get_args
 
 from pydantic import (
     AfterValidator,
@@ -23,7 +23,8 @@ from pydantic import (
 )
 
 from citrix_netpolicy import net
-from citrix_netpolicy.errors import DataPath, InputError, Problem, in_order, nearest
+from citrix_netpolicy.errors import DataPath, InputError, Problem, clean, in_order, nearest
+from citrix_netpolicy.inputs import addresses
 from citrix_netpolicy.inputs.base import Edition, Model, Part, PortRanges, ServiceSpec, listed, some
 from citrix_netpolicy.inputs.problems import problems_of, shown
 from citrix_netpolicy.syntax import document
@@ -48,6 +49,10 @@ __all__ = [
 
 
 Cloud = Literal["aws", "azure"]
+# What Windows takes for a device whatever stands behind a dot.
+_DEVICES: Final = frozenset(
+    ["CON", "PRN", "AUX", "NUL", *(f"{port}{number}" for port in ("COM", "LPT") for number in range(10))]
+)
 
 
 def _prefix(value: Any) -> net.Prefix:
@@ -90,14 +95,22 @@ def _reason(value: Any) -> Any:
 def _day(value: Any) -> Any:
     if type(value) is date:
         return value.isoformat()
-    if isinstance(value, str):
-        try:
-            is_day = date.fromisoformat(value).isoformat() == value
-        except ValueError:
-            is_day = False
-        if not is_day:
-            raise ValueError(f"{shown(value)} is not a valid day; write it as YYYY-MM-DD")
+    if isinstance(value, str) and not _is_day(value):
+        raise ValueError(f"{shown(value)} is not a valid day; write it as YYYY-MM-DD")
     return value
+
+
+def _is_day(text: str) -> bool:
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
+
+
+def _dated(version: str) -> str:
+    if not _is_day(version.removesuffix("-preview")):
+        raise ValueError(f"{shown(version)} is not a valid API version: there is no such day")
+    return version
 
 
 Prefix = Annotated[
@@ -143,6 +156,7 @@ Services = Annotated[
 ApiVersion = Annotated[
     str,
     *_matching("20[0-9]{2}-[01][0-9]-[0-3][0-9](-preview)?", "API version such as 2025-05-01"),
+    AfterValidator(_dated),
 ]
 Reason = Annotated[str, BeforeValidator(_reason)]
 Day = Annotated[str, BeforeValidator(_day), WithJsonSchema({"type": "string", "format": "date"})]
@@ -262,6 +276,14 @@ class Quotas(Part):
         return self
 
 
+def _is_below(file: Path, folder: Path) -> bool:
+    """Tell whether a file is below a folder once all links are followed."""
+    try:
+        return file.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError, ValueError):
+        return True  # whoever reads it says what is wrong with it
+
+
 def _without_roles(value: Any, key: str) -> Any:
     """Expand the short forms: a list of prefixes, and a map that leaves its roles to its name."""
     if not isinstance(value, dict):
@@ -371,8 +393,16 @@ class Deployment(Model):  # noqa: PLW1641 - it holds maps, so it has no hash
 
     @classmethod
     def load(cls, path: str | Path) -> Deployment:
-        """Read a deployment from a YAML file. Raises InputError with the line of every problem."""
-        return cls.from_document(document.load(Path(path)))
+        """Read a deployment from a YAML file. Raises InputError with the line of every problem.
+
+        The file may be a link to another one in its folder or below, and to no other.
+        """
+        path = Path(path)
+        if not _is_below(path, path.parent):
+            message = f"`{clean(str(path), 200)}` is a link that leads out of its folder"
+            hint = "name the file that it leads to"
+            raise InputError(Problem(code="link", message=message, hint=hint))
+        return cls.from_document(document.load(path))
 
     @classmethod
     def from_document(cls, source: Document) -> Deployment:
@@ -474,9 +504,24 @@ class Deployment(Model):  # noqa: PLW1641 - it holds maps, so it has no hash
         return {**self.tiers, **self.external}
 
     def catalog_files(self) -> tuple[Path, ...]:
-        """Return the site's own catalogue files; their paths begin where this was loaded from."""
+        """Return the site's own catalogue files; their paths begin where this was loaded from.
+
+        Raises InputError when a link leads out of that folder.
+        """
         folder = Path(self._document.file).parent if self._document else Path()
-        return tuple(folder / name for name in self.catalogs)
+        files = tuple(folder / name for name in self.catalogs)
+        outside = [index for index, file in enumerate(files) if not _is_below(file, folder)]
+        if outside:
+            raise InputError(
+                self.problem(
+                    "outside",
+                    ("catalogs", index),
+                    f"{shown(self.catalogs[index])} leads out of the folder of the deployment",
+                    "move the file there",
+                )
+                for index in outside
+            )
+        return files
 
     def has_edition(self, since: str) -> bool:
         """Tell whether what came with the edition `since` is part of the edition of this deployment."""
@@ -507,8 +552,12 @@ class Deployment(Model):  # noqa: PLW1641 - it holds maps, so it has no hash
     def _check(self) -> None:
         problems = [
             *self._network_problems(),
+            *self._network_name_problems(),
+            *self._catalog_problems(),
+            *self._address_problems(),
             *self._external_problems(),
             *self._probe_problems(),
+            *self._exclusion_problems(),
             *self._acceptance_problems(),
             *self._overlaps(),
         ]
@@ -541,6 +590,44 @@ class Deployment(Model):  # noqa: PLW1641 - it holds maps, so it has no hash
                     "unknown-network", path, f"unknown network `{network}`", nearest(network, self.networks)
                 )
 
+    def _network_name_problems(self) -> Iterator[Problem]:
+        """Find names that cannot be those of folders on every machine: each network gets one."""
+        first: dict[str, str] = {}
+        for name in self.networks:
+            other = first.setdefault(name.casefold(), name)
+            if other != name:
+                message = f"networks `{other}` and `{name}` differ in the case of letters only"
+                hint = "some file systems take their folders for one; rename one of them"
+                yield self.problem("duplicate-name", ("networks", name), message, hint)
+            if name.partition(".")[0].upper() in _DEVICES:
+                message = f"`{name}` is the name of a device in Windows, so it cannot be a folder there"
+                yield self.problem("invalid-value", ("networks", name), message, "rename the network")
+
+    def _catalog_problems(self) -> Iterator[Problem]:
+        listed: set[str] = set()
+        for index, name in enumerate(self.catalogs):
+            path = PurePosixPath(name.replace("\\", "/"))
+            is_inside = path.parts and not path.is_absolute() and ".." not in path.parts
+            if not is_inside or PureWindowsPath(name).drive or not name.isprintable():
+                message = f"{shown(name)} is not a path below the folder of the deployment"
+                yield self.problem("outside", ("catalogs", index), message, "move the file there")
+            elif name in listed:
+                yield self.problem("duplicate-value", ("catalogs", index), f"{shown(name)} is listed twice")
+            listed.add(name)
+
+    def _address_problems(self) -> Iterator[Problem]:
+        for name, tier in self.tiers.items():
+            network = self.networks.get(tier.network or next(iter(self.networks), ""))
+            for index, prefix in enumerate(tier.subnets):
+                message = addresses.subnet_refusal(prefix, network.cloud) if network else ""
+                if message:
+                    yield self.problem("impossible-address", ("tiers", name, "subnets", index), message)
+        for name, external in self.external.items():
+            for index, prefix in enumerate(external.addresses or ()):
+                message = addresses.external_refusal(prefix)
+                if message:
+                    yield self.problem("impossible-address", ("external", name, "addresses", index), message)
+
     def _external_problems(self) -> Iterator[Problem]:
         lists: dict[str, PrefixListId] = {}
         for name, external in self.external.items():
@@ -569,6 +656,14 @@ class Deployment(Model):  # noqa: PLW1641 - it holds maps, so it has no hash
                     f"`probe-ports` work in Azure only, and the network of tier `{name}` is in another cloud"
                 )
                 yield self.problem("wrong-cloud", ("tiers", name, "probe-ports"), message, hint)
+
+    def _exclusion_problems(self) -> Iterator[Problem]:
+        excluded: set[str] = set()
+        for index, exclusion in enumerate(self.exclude):
+            if exclusion.entry in excluded:
+                message = f"{shown(exclusion.entry)} is excluded twice"
+                yield self.problem("duplicate-value", ("exclude", index), message, "remove one of them")
+            excluded.add(exclusion.entry)
 
     def _acceptance_problems(self) -> Iterator[Problem]:
         for index, acceptance in enumerate(self.accept):
