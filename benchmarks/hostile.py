@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING
 
 from common import machine, run
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from citrix_netpolicy import limits
 
-LIMIT = 5.0
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+LIMIT = 10.0
+MEMORY = 1000.0
 ENDED = (0, 2)
 
 
@@ -78,6 +81,88 @@ def _addresses(count: int) -> str:
     )
 
 
+def _prefix(number: int) -> str:
+    return f"11.{number >> 12 & 255}.{number >> 4 & 255}.{(number & 15) * 16}/32"
+
+
+def _map(key: str, items: Iterable[str]) -> str:
+    return "\n".join([f"{key}:", *(f"  {item}" for item in items)])
+
+
+def _tiers(count: int, *rest: str, cloud: str = "azure") -> str:
+    tiers = (
+        f"t{n}: {{roles: [domain-controller], subnets: [10.{n >> 8}.{n & 255}.0/24]}}" for n in range(count)
+    )
+    return "\n".join([f"name: site\ncloud: {cloud}", _map("tiers", tiers), *rest])
+
+
+def _networks(count: int) -> str:
+    tiers = (
+        f"t{n}: {{roles: [domain-controller], subnets: [10.{n}.0.0/24], network: n{n}}}" for n in range(count)
+    )
+    networks = (f"n{n}: {{cloud: azure}}" for n in range(count))
+    return "\n".join(["name: site", _map("networks", networks), _map("tiers", tiers)])
+
+
+def _externals(count: int, each: int = 1, whole: int | None = None) -> str:
+    """Write externals of the same number of addresses, the last with the rest of `whole`."""
+    flow = "f: {source: [%s], destination: a, services: {protocol: tcp, ports: 443}, reason: r}"
+    sizes = [each] * count if whole is None else [min(each, whole - at) for at in range(0, whole, each)]
+    starts = [each * n for n in range(len(sizes))]
+    externals = (
+        f"e{n}: {{roles: [user-device], addresses: [{', '.join(map(_prefix, range(at, at + size)))}]}}"
+        for n, (at, size) in enumerate(zip(starts, sizes, strict=True))
+    )
+    names = ", ".join(f"e{n}" for n in range(len(sizes)))
+    return _tier(_map("external", externals), _map("flows", [flow % names]), cloud="azure")
+
+
+def _flows(count: int, cloud: str = "azure") -> str:
+    flows = (
+        f"f{n}: {{source: users, destination: a, services: {{protocol: tcp, ports: {2 * n + 1}}}, reason: r}}"
+        for n in range(count)
+    )
+    users = "external: {users: {roles: [user-device], addresses: [192.0.2.0/24]}}"
+    return _tier(users, _map("flows", flows), cloud=cloud)
+
+
+def _mesh(sources: int, destinations: int, ports: str = "443") -> str:
+    """Write a flow from some tiers to others, of as many pairs."""
+    ends = [", ".join(f"t{n}" for n in range(count)) for count in (sources, destinations)]
+    flow = (
+        f"f: {{source: [{ends[0]}], destination: [{ends[1]}], services: {{protocol: tcp, ports: {ports}}}, "
+    )
+    tiers = (
+        f"t{n}: {{roles: [user-device], subnets: [10.{n >> 8}.{n & 255}.0/24]}}"
+        for n in range(max(sources, destinations))
+    )
+    return "\n".join(["name: site\ncloud: azure", _map("tiers", tiers), _map("flows", [flow + "reason: r}"])])
+
+
+def _excluded(count: int) -> str:
+    return _tier(_map("exclude", (f"- {{entry: e{n}, reason: r}}" for n in range(count))))
+
+
+def _accepted(count: int) -> str:
+    return _tier(_map("accept", ["- {finding: icmp-widened, subject: a, reason: r}"] * count))
+
+
+# Each bound of `limits.py`: the largest input taken, and one more. Some of the largest are refused for
+# another reason, by the cloud that they are for, or because a word is not in the catalogue.
+BOUNDS: dict[str, tuple[Callable[[int], str], str]] = {
+    "VALUES": (lambda count: "a: [" + ", ".join(["1"] * (count - 1)) + "]", "aws"),
+    "NETWORKS": (_networks, "azure"),
+    "TIERS": (_tiers, "azure"),
+    "EXTERNALS": (_externals, "azure"),
+    "END_PREFIXES": (lambda count: _externals(1, count), "azure"),
+    "PREFIXES": (lambda count: _externals(15, 4000, count - 1), "azure"),
+    "FLOWS": (_flows, "azure"),
+    "FLOW_SERVICES": (lambda count: _services(count, _port), "azure"),
+    "PORT_RANGES": (lambda count: _services(1, _ports_of(count)), "azure"),
+    "EXCLUSIONS": (_excluded, "aws"),
+    "ACCEPTANCES": (_accepted, "aws"),
+    "CONNECTIONS": (lambda count: _mesh(200 + count % 2, 1000), "azure"),
+}
 CASES: dict[str, tuple[str, Callable[[], str]]] = {
     "60,000 unknown features": ("aws", lambda: _features(60_000)),
     "100,000 copies of a subnet": ("aws", lambda: _copies(100_000)),
@@ -105,7 +190,12 @@ def main() -> int:
     print("| input | CPU seconds | peak MB | exit code | lines said | first |")
     print("|---|---|---|---|---|---|")
     code = 0
-    for name, (target, text) in CASES.items():
+    bounds = {
+        f"{name}: {count:,}": (target, lambda text=text, count=count: text(count))
+        for name, (text, target) in BOUNDS.items()
+        for count in (getattr(limits, name), getattr(limits, name) + 1)
+    }
+    for name, (target, text) in (CASES | bounds).items():
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder, "site.yaml")
             file.write_text(text() + "\n", encoding="utf-8")
@@ -117,7 +207,12 @@ def main() -> int:
             f"| {name} | {done.seconds:.2f} | {done.memory:.0f} | {done.code} | {len(lines)} | {first} |",
             flush=True,
         )
-        code |= done.seconds > LIMIT or done.code not in ENDED or "Traceback" in done.output
+        code |= (
+            done.seconds > LIMIT
+            or done.memory > MEMORY
+            or done.code not in ENDED
+            or "Traceback" in done.output
+        )
     return code
 
 

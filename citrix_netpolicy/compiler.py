@@ -6,8 +6,9 @@ from bisect import bisect
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from citrix_netpolicy import limits
 from citrix_netpolicy.errors import InputError, in_order
-from citrix_netpolicy.grants import Grant, Grants, PrefixSet, SpelledOut
+from citrix_netpolicy.grants import Grant, Grants, PrefixSet, SpelledOut, grants_of
 from citrix_netpolicy.inputs.catalog import load_catalog
 from citrix_netpolicy.inputs.deployment import Tier
 from citrix_netpolicy.lint import lint
@@ -84,6 +85,7 @@ def compile_deployment(
     if ambiguous:
         raise InputError(in_order(ambiguous))
     spelled_out = spell_out(deployment, resolution)
+    _refuse_large(deployment, spelled_out)
     policy = minimize(spelled_out, deployment.cidrs)
     findings = lint(deployment, catalog, resolution, policy, today)
     return Compilation(deployment, catalog, resolution, spelled_out, policy, findings)
@@ -146,6 +148,26 @@ def _ambiguous(deployment: Deployment, resolution: Resolution) -> Iterator[Probl
                         "use other addresses, or two deployments for networks that do not reach each other",
                     )
                     break
+
+
+def _refuse_large(deployment: Deployment, policy: Policy) -> None:
+    """Refuse what would take too long to work out, before it is."""
+    counted = 0
+    seen: set[int] = set()
+    for group in policy.groups:
+        for way in Direction:
+            side = group.side(way)
+            if id(side) in seen:  # equal sides are one
+                continue
+            seen.add(id(side))
+            counted += grants_of(way, side).cells(limits.CELLS - counted)
+            if counted > limits.CELLS:
+                message = (
+                    f"the deployment combines addresses and ports in more than {limits.CELLS:,} ways; "
+                    f"the count ended in tier `{group.tier}`"
+                )
+                hint = "use fewer prefixes or wider port ranges, or describe parts of the site apart"
+                raise InputError(deployment.problem("too-many", ("tiers", group.tier), message, hint))
 
 
 def spell_out(deployment: Deployment, resolution: Resolution) -> Policy:

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 __all__ = [
-    "SHOWN_PROBLEMS",
     "DataPath",
     "InputError",
     "Mark",
@@ -31,8 +30,6 @@ __all__ = [
     "show_path",
 ]
 
-# How many problems of an input are shown to people. A hint for more of them would only take time.
-SHOWN_PROBLEMS: Final = 100
 # Nothing in the vocabularies is longer, and comparing takes time with the length.
 _LONGEST_WORD: Final = 100
 

@@ -7,19 +7,19 @@ import os
 import stat
 from typing import TYPE_CHECKING, Final
 
+from citrix_netpolicy import limits
 from citrix_netpolicy.errors import InputError, Mark, Problem
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["MAX_BYTES", "read_file"]
+__all__ = ["read_file"]
 
-MAX_BYTES: Final = 4 * 1024 * 1024
 # A FIFO or a device must not make us wait, not even to be opened.
 _FLAGS: Final = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_BINARY", "O_CLOEXEC", "O_NONBLOCK"))
 
 
-def read_file(path: Path, limit: int = MAX_BYTES, *, follow: bool = True) -> bytes:
+def read_file(path: Path, limit: int = limits.INPUT_BYTES, *, follow: bool = True) -> bytes:
     """Return the bytes of a regular file; without `follow`, a link is none.
 
     Raises InputError for anything but a regular file, and for more than `limit` bytes; OSError when the file
@@ -32,11 +32,14 @@ def read_file(path: Path, limit: int = MAX_BYTES, *, follow: bool = True) -> byt
         descriptor = os.open(path, _FLAGS | (0 if follow else getattr(os, "O_NOFOLLOW", 0)))
     except OSError as error:
         # What cannot be opened this way is a socket, or a link that has just appeared.
-        if error.errno in (errno.ENXIO, errno.ELOOP):
+        if error.errno == errno.ENXIO or (error.errno == errno.ELOOP and not follow):
             raise _refusal("this is not a regular file", name) from None
         raise
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
         os.close(descriptor)
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), name)
         raise _refusal("this is not a regular file", name)
     with os.fdopen(descriptor, "rb") as file:
         content = file.read(limit + 1)

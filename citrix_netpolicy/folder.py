@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from citrix_netpolicy import disk, journal
+from citrix_netpolicy import disk, journal, limits
 from citrix_netpolicy.errors import InputError, Mark, NetpolicyError, OutputError, Problem, clean
 from citrix_netpolicy.files import read_file
 from citrix_netpolicy.findings import Finding, Severity
@@ -41,7 +41,6 @@ __all__ = [
 
 MANIFEST: Final = ".citrix-netpolicy.json"
 FORMAT: Final = 2
-GENERATED_BYTES: Final = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +139,7 @@ def _differences(folder: Path, wanted: Mapping[str, str]) -> list[str]:
 
 
 def _read(path: Path) -> bytes:
-    return read_file(path, GENERATED_BYTES, follow=False)
+    return read_file(path, limits.GENERATED_BYTES, follow=False)
 
 
 def _holds(path: Path, text: str) -> bool:

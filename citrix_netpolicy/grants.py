@@ -7,10 +7,11 @@ belongs to.
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
+from itertools import accumulate, pairwise
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from citrix_netpolicy.net import BITS, Prefix, Service, ServiceSet, joined_runs
@@ -69,6 +70,7 @@ class Grants:
             else:
                 self.of_points.setdefault(grant.peers, []).append(grant)
         self._services: dict[tuple[int, int], ServiceSet] = {}
+        self._lines: dict[tuple[int, int], _Line] = {}
         self._causes: dict[tuple[Any, ...], tuple[Cause, ...]] = {}
 
     def __iter__(self) -> Iterator[Grant]:
@@ -97,6 +99,23 @@ class Grants:
         points = {peer: _union(grants) for peer, grants in self.of_points.items()}
         return Reach(tuple(segments), sorted_points(points))
 
+    def cells(self, most: int) -> int:
+        """Return how many pairs of a stretch of addresses and a range of services there are to look at.
+
+        Counting ends above `most`, since it would take as long as the look itself.
+        """
+        counted = 0
+        for version, pieces in self._pieces.items():
+            sizes = [sum(len(grant.services.ranges) for grant in grants) for grants in self._grants[version]]
+            for ends in {piece.ends for piece in pieces}:
+                left = ends
+                while left and counted <= most:
+                    lowest = left & -left
+                    counted += sizes[lowest.bit_length() - 1]
+                    left ^= lowest
+            counted += len(pieces)
+        return counted
+
     def causes(self, peers: Iterable[Peer], services: Iterable[Service]) -> tuple[Cause, ...]:
         """Return the causes of all grants that permit a part of peers x services, sorted."""
         ends = dict.fromkeys(BITS, 0)
@@ -109,13 +128,10 @@ class Grants:
         wanted = tuple(services)
         key = (*ends.values(), tuple(points), wanted)
         if key not in self._causes:
-            granted = [
-                *(grant for version, mask in ends.items() for grant in self._granted(version, mask)),
-                *(grant for point in points for grant in self.of_points.get(point, ())),
-            ]
-            found = {
-                cause for grant in granted if any(map(grant.services.meets, wanted)) for cause in grant.causes
-            }
+            asked = ServiceSet.of(*wanted).ranges
+            lines = [self._line(version, mask) for version, mask in ends.items() if mask]
+            lines += [_Line(self.of_points.get(point, ())) for point in points]
+            found = {cause for line in lines for grant in line.meeting(asked) for cause in grant.causes}
             self._causes[key] = tuple(sorted(found))
         return self._causes[key]
 
@@ -143,6 +159,12 @@ class Grants:
             at += 1
         return ends
 
+    def _line(self, version: int, ends: int) -> _Line:
+        found = self._lines.get((version, ends))
+        if found is None:
+            found = self._lines[version, ends] = _Line(self._granted(version, ends))
+        return found
+
     def _granted(self, version: int, ends: int) -> Iterator[Grant]:
         """Yield the grants of some ends."""
         grants = self._grants[version]
@@ -156,6 +178,26 @@ class Grants:
         if found is None:
             found = self._services[version, ends] = _union(self._granted(version, ends))
         return found
+
+
+class _Line:
+    """Grants laid on the line of services, to find those that meet some without a look at all others."""
+
+    def __init__(self, grants: Iterable[Grant]) -> None:
+        spans = [(low, high, grant) for grant in grants for low, high in grant.services.ranges]
+        spans.sort(key=itemgetter(0, 1))
+        self.grants = [grant for _, _, grant in spans]
+        self.lows = [low for low, _, _ in spans]
+        self.highs = [high for _, high, _ in spans]
+        # No span up to here reaches further, so those that end before a service are passed over at once.
+        self.tops = list(accumulate(self.highs, max))
+
+    def meeting(self, ranges: Iterable[tuple[int, int]]) -> Iterator[Grant]:
+        """Yield the grants that share a part with one of these ranges, some of them more than once."""
+        for first, last in ranges:
+            for at in range(bisect_left(self.tops, first), bisect_right(self.lows, last)):
+                if self.highs[at] >= first:
+                    yield self.grants[at]
 
 
 def _cut(sets: Sequence[PrefixSet]) -> list[_Piece]:

@@ -19,7 +19,7 @@ from enum import StrEnum
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from citrix_netpolicy import disk
+from citrix_netpolicy import disk, limits
 from citrix_netpolicy.errors import InputError, Mark, OutputError, Problem, clean
 from citrix_netpolicy.files import read_file
 from citrix_netpolicy.syntax import document
@@ -34,7 +34,6 @@ __all__ = ["WORK", "Recovery", "change", "is_interrupted", "recover"]
 
 WORK: Final = ".citrix-netpolicy.work"
 FORMAT: Final = 1
-STAGED_BYTES: Final = 64 * 1024 * 1024
 _JOURNAL: Final = "journal.json"
 _NEXT: Final = "journal.tmp"
 _STAGED: Final = re.compile(r"[0-9]+\.(new|old)|journal\.(json|tmp)")
@@ -225,7 +224,10 @@ def _read(folder: Path) -> _Journal:
             digest = journal.files[name][journal.side]
             staged = work / f"{number}.{journal.side}"
             place = staged if disk.is_there(staged) else folder / name
-            if digest is not None and _digest(read_file(place, STAGED_BYTES, follow=False)) != digest:
+            if (
+                digest is not None
+                and _digest(read_file(place, limits.GENERATED_BYTES, follow=False)) != digest
+            ):
                 raise node.refusal(f"`{clean(str(place), 200)}` is not as it was written")
     except (InputError, FileNotFoundError) as error:
         problems = error.problems if isinstance(error, InputError) else ()

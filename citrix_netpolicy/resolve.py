@@ -7,7 +7,8 @@ from functools import cached_property
 from itertools import count, product
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
-from citrix_netpolicy.errors import SHOWN_PROBLEMS, InputError, Problem, in_order, nearest
+from citrix_netpolicy import limits
+from citrix_netpolicy.errors import InputError, Problem, in_order, nearest
 from citrix_netpolicy.inputs.base import FIRST_EDITION
 from citrix_netpolicy.net import BITS, EMPTY, Protocol, ServiceSet
 from citrix_netpolicy.policy import Cause
@@ -210,6 +211,7 @@ class _Resolver:
         self.flows: list[Flow] = []
         self.named: list[NamedDestination] = []
         self.omissions: dict[Omission, None] = {}
+        self.pairs = 0  # of ends, looked at so far
 
     def resolution(self) -> Resolution:
         problems = list(_vocabulary_problems(self.deployment, self.catalog))
@@ -270,8 +272,10 @@ class _Resolver:
             self._name_destinations(entry, services)
             return
         pairs: dict[tuple[str, str], None] = {}
-        for source, destination in self._variants(entry):
-            pairs |= dict.fromkeys(product(self._ends(source)[0], self._ends(destination)[0]))
+        for roles_of_source, roles_of_destination in self._variants(entry):
+            sources, destinations = self._ends(roles_of_source)[0], self._ends(roles_of_destination)[0]
+            self._count(sources, destinations, f"entry `{entry.id}`")
+            pairs |= dict.fromkeys(product(sources, destinations))
         if pairs:
             self._connect(pairs, services, self._cause(entry))
         else:
@@ -330,7 +334,19 @@ class _Resolver:
         destinations, nobody_there = self._named_ends(flow.destination)
         for role in dict.fromkeys((*nobody, *nobody_there)):
             self._omit(RoleMissing(cause.id, (role,)))
+        self._count(sources, destinations, f"flow `{name}`", ("flows", name))
         self._connect(product(sources, destinations), services, cause)
+
+    def _count(self, sources: list[str], destinations: list[str], what: str, path: DataPath = ()) -> None:
+        """Refuse what would take too long to work out, before it is."""
+        self.pairs += len(sources) * len(destinations)
+        if self.pairs > limits.CONNECTIONS:
+            message = (
+                f"the deployment connects more than {limits.CONNECTIONS:,} pairs of tiers and externals; "
+                f"{what} alone has {len(sources):,} sources and {len(destinations):,} destinations"
+            )
+            hint = "describe parts of the site in deployments of their own"
+            raise InputError(self.deployment.problem("too-many", path, message, hint))
 
     def _connect(self, pairs: Iterable[tuple[str, str]], services: ServiceSet, cause: Cause) -> None:
         """Add a flow for each pair of ends. A pair that can have none is reported.
@@ -453,7 +469,7 @@ def _vocabulary_problems(deployment: Deployment, catalog: Catalog) -> Iterator[P
     def unknown(path: DataPath, kind: str, name: str, valid: Collection[str]) -> Iterator[Problem]:
         if name not in valid:
             word = kind.partition(",")[0].replace("tier", "end")
-            hint = nearest(name, valid) if next(told) < SHOWN_PROBLEMS else ""
+            hint = nearest(name, valid) if next(told) < limits.SHOWN else ""
             yield deployment.problem(f"unknown-{word}", path, f"unknown {kind} `{name}`", hint)
 
     placeable = {name for name, role in catalog.roles.items() if role.kind != "wildcard"}

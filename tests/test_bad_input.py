@@ -29,6 +29,7 @@ from citrix_netpolicy import (
     TargetError,
     cli,
     compile_deployment,
+    limits,
     render,
 )
 from citrix_netpolicy.syntax import document
@@ -223,11 +224,18 @@ def test_no_more_than_the_limit_is_read_of_a_huge_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file, stream = tmp_path / "deployment.yaml", _Endless()
-    monkeypatch.setattr(Path, "open", lambda *_: stream)
+    file.touch()
+    fdopen = os.fdopen
+
+    def endless(descriptor: int, mode: str) -> _Endless:
+        fdopen(descriptor, mode).close()
+        return stream
+
+    monkeypatch.setattr(os, "fdopen", endless)
     with pytest.raises(InputError) as caught:
         Deployment.load(file)
     assert str(caught.value) == f"{file}:1:1: the file is larger than 4 MiB"
-    assert 0 < stream.taken <= document.MAX_BYTES + 1
+    assert 0 < stream.taken <= limits.INPUT_BYTES + 1
 
 
 def test_a_huge_file_is_refused(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ PACKAGE = Path(citrix_netpolicy.__file__).parent
 
 # From bottom to top. Modules of one line do not import each other.
 ORDER = (
-    "plain resources version syntax inputs reports syntax.markdown targets.aws targets.azure",
+    "plain limits resources version syntax inputs reports syntax.markdown targets.aws targets.azure",
     "errors",
     "cover net findings files disk lock syntax.yaml syntax.json",
     "policy syntax.document syntax.templates",

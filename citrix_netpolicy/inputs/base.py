@@ -17,8 +17,9 @@ from pydantic import (
     WithJsonSchema,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
-from citrix_netpolicy import net
+from citrix_netpolicy import limits, net
 from citrix_netpolicy.inputs.problems import shown
 from citrix_netpolicy.net import LAST_PORT, Protocol, ServiceSet
 
@@ -30,6 +31,7 @@ __all__ = [
     "PortRange",
     "PortRanges",
     "ServiceSpec",
+    "at_most",
     "listed",
     "some",
 ]
@@ -63,6 +65,21 @@ class Part(Model):
 def listed(value: Any) -> Any:
     """Let one value stand for a list of one. A value may itself be a named tuple."""
     return value if type(value) in (list, tuple) else [value]
+
+
+def at_most(limit: int, what: str) -> BeforeValidator:
+    """Return what refuses more than `limit` items or characters, before anything is made of them."""
+
+    def check(value: Any) -> Any:
+        if isinstance(value, list | tuple | dict | str) and len(value) > limit:
+            raise PydanticCustomError(
+                "too_many",
+                "{count} {what} are more than the {limit} that are supported",
+                {"count": f"{len(value):,}", "what": what, "limit": f"{limit:,}"},
+            )
+        return value
+
+    return BeforeValidator(check)
 
 
 def some(value: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -106,6 +123,7 @@ PortRanges = Annotated[
     tuple[PortRange, ...],
     BeforeValidator(listed),
     AfterValidator(some),
+    at_most(limits.PORT_RANGES, "ports and ranges"),
     WithJsonSchema(
         {"anyOf": [*_PORT_SCHEMA["anyOf"], {"type": "array", "items": _PORT_SCHEMA, "minItems": 1}]}
     ),

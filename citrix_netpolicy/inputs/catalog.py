@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 
 from pydantic import BeforeValidator, Field, StrictBool, ValidationError, field_validator, model_validator
 
-from citrix_netpolicy import resources
+from citrix_netpolicy import limits, resources
 from citrix_netpolicy.errors import InputError, Mark, Problem, clean, nearest
 from citrix_netpolicy.inputs.base import FIRST_EDITION, Edition, Model, ServiceSpec, listed
 from citrix_netpolicy.inputs.problems import problems_of
@@ -271,7 +271,9 @@ def load_catalog(*files: Path) -> Catalog:
     read, is unsound, or uses an id or a word that is taken. Of a file that is no catalogue nothing is quoted.
     """
     if files:
-        return compose_catalog([*_shipped(), *map(_own, files)])
+        found = [_own(file) for file in files]
+        _refuse_too_many(found)
+        return compose_catalog([*_shipped(), *found])
     return _shipped_catalog()
 
 
@@ -315,6 +317,18 @@ def _own(file: Path) -> Document:
 @cache
 def _shipped() -> tuple[Document, ...]:
     return tuple(document.load(file, f"catalog/{file.name}") for file in _shipped_files())
+
+
+def _refuse_too_many(files: list[Document]) -> None:
+    whole = 0
+    for file in files:
+        entries = file.data.get("entries")
+        whole += len(entries) if isinstance(entries, list) else 0
+        if whole > limits.CATALOG_ENTRIES:
+            message = (
+                f"own catalogues have more than the {limits.CATALOG_ENTRIES:,} entries that are supported"
+            )
+            raise InputError(Problem(code="too-many", message=message, mark=file.mark(("entries",))))
 
 
 def _shipped_files() -> list[Traversable]:

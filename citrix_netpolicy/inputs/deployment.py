@@ -22,10 +22,10 @@ from pydantic import (
     model_validator,
 )
 
-from citrix_netpolicy import net
+from citrix_netpolicy import limits, net
 from citrix_netpolicy.errors import DataPath, InputError, Problem, clean, in_order, nearest
 from citrix_netpolicy.inputs import addresses
-from citrix_netpolicy.inputs.base import Edition, Model, Part, PortRanges, ServiceSpec, listed, some
+from citrix_netpolicy.inputs.base import Edition, Model, Part, PortRanges, ServiceSpec, at_most, listed, some
 from citrix_netpolicy.inputs.problems import problems_of, shown
 from citrix_netpolicy.syntax import document
 
@@ -125,7 +125,7 @@ Word = Annotated[
         "[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9])?", "name: letters, digits, `.`, `_` and `-`, at most 64"
     ),
 ]
-Name = Annotated[str, BeforeValidator(_tier_name)]
+Name = Annotated[str, BeforeValidator(_tier_name), at_most(limits.NAME, "characters")]
 GroupId = Annotated[
     str,
     *_matching(
@@ -142,23 +142,36 @@ _Words = Word | Annotated[tuple[Word, ...], Field(min_length=1)]
 _Names = Name | Annotated[tuple[Name, ...], Field(min_length=1)]
 _Services = ServiceSpec | Annotated[tuple[ServiceSpec, ...], Field(min_length=1)]
 Prefixes = Annotated[
-    tuple[Prefix, ...], BeforeValidator(listed, json_schema_input_type=_Prefixes), AfterValidator(some)
+    tuple[Prefix, ...],
+    BeforeValidator(listed, json_schema_input_type=_Prefixes),
+    AfterValidator(some),
+    at_most(limits.END_PREFIXES, "prefixes"),
 ]
 Words = Annotated[
-    tuple[Word, ...], BeforeValidator(listed, json_schema_input_type=_Words), AfterValidator(some)
+    tuple[Word, ...],
+    BeforeValidator(listed, json_schema_input_type=_Words),
+    AfterValidator(some),
+    at_most(limits.ROLES, "names"),
 ]
 Names = Annotated[
-    tuple[Name, ...], BeforeValidator(listed, json_schema_input_type=_Names), AfterValidator(some)
+    tuple[Name, ...],
+    BeforeValidator(listed, json_schema_input_type=_Names),
+    AfterValidator(some),
+    at_most(limits.EXTERNALS, "names"),
 ]
 Services = Annotated[
-    tuple[ServiceSpec, ...], BeforeValidator(listed, json_schema_input_type=_Services), AfterValidator(some)
+    tuple[ServiceSpec, ...],
+    BeforeValidator(listed, json_schema_input_type=_Services),
+    AfterValidator(some),
+    at_most(limits.FLOW_SERVICES, "services"),
 ]
 ApiVersion = Annotated[
     str,
     *_matching("20[0-9]{2}-[01][0-9]-[0-3][0-9](-preview)?", "API version such as 2025-05-01"),
     AfterValidator(_dated),
 ]
-Reason = Annotated[str, BeforeValidator(_reason)]
+Text = Annotated[str, at_most(limits.TEXT, "characters")]
+Reason = Annotated[Text, BeforeValidator(_reason)]
 Day = Annotated[str, BeforeValidator(_day), WithJsonSchema({"type": "string", "format": "date"})]
 
 
@@ -238,7 +251,7 @@ class CustomFlow(Part):
 class Exclusion(Part):
     """A catalogue entry that the site does without."""
 
-    entry: str
+    entry: Text
     reason: Reason
 
 
@@ -253,8 +266,8 @@ class Acceptance(Part):
     subject: Names = Field(description="the affected tiers")
     reason: Reason = Field(description="why the loss is acceptable, for reviewers")
     until: Day | None = Field(default=None, description="the last day on which it is meant to hold")
-    ticket: str | None = Field(default=None, description="where the decision is recorded")
-    owner: str | None = Field(default=None, description="who answers for it")
+    ticket: Text | None = Field(default=None, description="where the decision is recorded")
+    owner: Text | None = Field(default=None, description="who answers for it")
 
     def is_expired(self, today: date) -> bool:
         """Tell whether its last day has passed."""
@@ -347,22 +360,30 @@ class Deployment(Model):  # noqa: PLW1641 - it holds maps, so it has no hash
         default=None, description="the edition of the catalogue and its defaults; the newest when left out"
     )
     cloud: Cloud | None = Field(default=None, description="short for one network, `main`, in this cloud")
-    networks: dict[Word, Network] = Field(default_factory=dict, description="the VPCs and VNets")
-    tiers: Annotated[dict[Name, Tier], BeforeValidator(lambda v: _without_roles(v, "subnets"))] = Field(
-        min_length=1, description="name to subnets, or to roles and subnets"
+    networks: Annotated[dict[Word, Network], at_most(limits.NETWORKS, "networks")] = Field(
+        default_factory=dict, description="the VPCs and VNets"
     )
-    external: Annotated[dict[Name, External], BeforeValidator(lambda v: _without_roles(v, "addresses"))] = (
-        Field(default_factory=dict, description="peers that get no group")
-    )
+    tiers: Annotated[
+        dict[Name, Tier],
+        BeforeValidator(lambda v: _without_roles(v, "subnets")),
+        at_most(limits.TIERS, "tiers"),
+    ] = Field(min_length=1, description="name to subnets, or to roles and subnets")
+    external: Annotated[
+        dict[Name, External],
+        BeforeValidator(lambda v: _without_roles(v, "addresses")),
+        at_most(limits.EXTERNALS, "externals"),
+    ] = Field(default_factory=dict, description="peers that get no group")
     features: dict[str, StrictBool] = Field(default_factory=dict, description="features on or off")
     parameters: dict[str, PortRanges] = Field(
         default_factory=dict, description="ports that differ from the defaults"
     )
-    flows: dict[Word, CustomFlow] = Field(
+    flows: Annotated[dict[Word, CustomFlow], at_most(limits.FLOWS, "flows")] = Field(
         default_factory=dict, description="flows beside those of the catalogue"
     )
-    exclude: tuple[Exclusion, ...] = Field(default=(), description="catalogue entries to leave out")
-    catalogs: tuple[str, ...] = Field(
+    exclude: Annotated[tuple[Exclusion, ...], at_most(limits.EXCLUSIONS, "exclusions")] = Field(
+        default=(), description="catalogue entries to leave out"
+    )
+    catalogs: Annotated[tuple[Text, ...], at_most(limits.CATALOGS, "catalogue files")] = Field(
         default=(), description="additional catalogue files, relative to this file"
     )
     peers: Literal["group", "cidr"] | None = Field(
@@ -376,7 +397,7 @@ class Deployment(Model):  # noqa: PLW1641 - it holds maps, so it has no hash
         default="restricted", description="restricted: only flows of the policy leave a tier"
     )
     quotas: Quotas = Field(default_factory=Quotas, description="AWS quotas of the account")
-    accept: tuple[Acceptance, ...] = Field(
+    accept: Annotated[tuple[Acceptance, ...], at_most(limits.ACCEPTANCES, "acceptances")] = Field(
         default=(), description="losses to accept: what a cloud cannot express"
     )
 
@@ -616,6 +637,13 @@ class Deployment(Model):  # noqa: PLW1641 - it holds maps, so it has no hash
             listed.add(name)
 
     def _address_problems(self) -> Iterator[Problem]:
+        whole = sum(
+            len(end.subnets if isinstance(end, Tier) else end.addresses or ()) for end in self.ends.values()
+        )
+        if whole > limits.PREFIXES:
+            message = f"{whole:,} prefixes are more than the {limits.PREFIXES:,} that are supported in all"
+            yield self.problem("too-many", (), message, "docs/limits.md says what to do")
+            return
         for name, tier in self.tiers.items():
             network = self.networks.get(tier.network or next(iter(self.networks), ""))
             for index, prefix in enumerate(tier.subnets):

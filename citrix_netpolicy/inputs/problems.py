@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Union, get_args, get_or
 
 from pydantic import BaseModel
 
-from citrix_netpolicy.errors import SHOWN_PROBLEMS, Problem, clean, in_order, nearest
+from citrix_netpolicy import limits
+from citrix_netpolicy.errors import Problem, clean, in_order, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -29,7 +30,7 @@ def problems_of(
     `base` is the path of what was validated inside `document`, which gives the places in the file.
     """
     return in_order(
-        _problem(model, details, document, base, is_shown=number < SHOWN_PROBLEMS)
+        _problem(model, details, document, base, is_shown=number < limits.SHOWN)
         for number, details in enumerate(error.errors())
     )
 
@@ -48,6 +49,8 @@ def _problem(
         code = "missing-key"
         message, hint = f"`{path[-1]}` is missing", ""
         path = path[:-1]
+    elif error["type"] == "too_many":
+        code, message, hint = "too-many", error["msg"], "docs/limits.md says what to do"
     elif error["type"] in _TELL:
         message, hint = _TELL[error["type"]](error["input"], error.get("ctx", {}))
     else:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from itertools import groupby
+from itertools import groupby, islice
 from typing import TYPE_CHECKING
 
-from citrix_netpolicy.errors import SHOWN_PROBLEMS
+from citrix_netpolicy import limits
 from citrix_netpolicy.reports.stats import stats_of
 from citrix_netpolicy.resolve import (
     Excluded,
@@ -34,10 +34,10 @@ __all__ = ["finding_lines", "problem_lines", "summary_lines"]
 
 def problem_lines(error: NetpolicyError) -> Iterator[str]:
     """Yield a line for each problem, up to a number that still helps, and for what is noted beside them."""
-    for problem in error.problems[:SHOWN_PROBLEMS]:
+    for problem in error.problems[: limits.SHOWN]:
         yield f"error: {problem}"
-    if len(error.problems) > SHOWN_PROBLEMS:
-        yield f"error: and {len(error.problems) - SHOWN_PROBLEMS} more problems"
+    if len(error.problems) > limits.SHOWN:
+        yield f"error: and {len(error.problems) - limits.SHOWN} more problems"
     yield from (f"note: {note}" for note in getattr(error, "__notes__", ()))
 
 
@@ -105,7 +105,15 @@ def _counted(number: int, what: str) -> str:
 
 
 def finding_lines(findings: Iterable[Finding]) -> Iterator[str]:
-    """Yield a line for each finding, and one for all roles that nobody has."""
+    """Yield a line for each finding, as many as still help, and one for all roles that nobody has."""
+    lines = _lines_of(findings)
+    yield from islice(lines, limits.SHOWN)
+    left = sum(1 for _ in lines)
+    if left:
+        yield f"note: and {left} more findings"
+
+
+def _lines_of(findings: Iterable[Finding]) -> Iterator[str]:
     for code, alike in groupby(findings, key=lambda finding: finding.code):
         if code == "role-without-subnet":
             # Most sites lack many roles; one line tells all of them without drowning the rest.

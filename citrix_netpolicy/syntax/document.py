@@ -7,17 +7,18 @@ which is asked for what it must be and answers with that, or with a problem that
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from citrix_netpolicy import limits
 from citrix_netpolicy.errors import DataPath, InputError, Mark, Problem, clean, nearest
+from citrix_netpolicy.files import read_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
     from importlib.resources.abc import Traversable
 
 __all__ = ["Document", "Node", "load", "parse", "parse_json"]
-
-MAX_BYTES: Final = 4 * 1024 * 1024
 
 T = TypeVar("T")
 
@@ -141,8 +142,11 @@ def load(file: Traversable, name: str | None = None) -> Document:
     """
     name = str(file) if name is None else name
     try:
-        with file.open("rb") as stream:
-            content = stream.read(MAX_BYTES + 1)
+        if isinstance(file, Path):
+            content = read_file(file)
+        else:  # inside an archive
+            with file.open("rb") as stream:
+                content = stream.read(limits.INPUT_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         problem = Problem(code="unreadable", message=f"cannot read the file: {reason}", mark=Mark(name, 1, 1))
@@ -168,8 +172,8 @@ def parse_json(content: bytes | str, name: str) -> Document:
 
 
 def _decoded(content: bytes, name: str) -> str:
-    if len(content) > MAX_BYTES:
-        limit = MAX_BYTES // 1024 // 1024
+    if len(content) > limits.INPUT_BYTES:
+        limit = limits.INPUT_BYTES // 1024 // 1024
         message = f"the file is larger than {limit} MiB"
         raise InputError(Problem(code="too-large", message=message, mark=Mark(name, 1, 1)))
     try:

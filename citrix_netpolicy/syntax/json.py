@@ -7,15 +7,13 @@ import re
 from json.encoder import encode_basestring_ascii as _quoted
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from citrix_netpolicy import limits
 from citrix_netpolicy.errors import DataPath, InputError, Mark, Problem, clean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 __all__ = ["compose", "indented"]
-
-MAX_DEPTH: Final = 40
-MAX_VALUES: Final = 1_000_000
 
 _SPACE: Final = re.compile(r"[ \t\n\r]*")
 _STRING: Final = re.compile(r'"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"')
@@ -91,11 +89,13 @@ class _Reader:
 
     def _value(self, path: DataPath) -> Any:
         self._skip()
-        if len(path) > MAX_DEPTH:
-            message = f"values are nested more than {MAX_DEPTH} levels deep"
+        if len(path) > limits.DEPTH:
+            message = f"values are nested more than {limits.DEPTH} levels deep"
             raise self._refusal(message, self.place, "too-deep")
-        if len(self.places) > MAX_VALUES:
-            raise self._refusal(f"the file contains more than {MAX_VALUES} values", self.place, "too-large")
+        if len(self.places) > limits.GENERATED_VALUES:
+            raise self._refusal(
+                f"the file contains more than {limits.GENERATED_VALUES} values", self.place, "too-large"
+            )
         match self.text[self.place : self.place + 1]:
             case "{":
                 return dict(self._members(path))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import yaml
 from yaml.reader import ReaderError
 
+from citrix_netpolicy import limits
 from citrix_netpolicy.errors import DataPath, InputError, Mark, Problem
 
 if TYPE_CHECKING:
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
     from yaml.error import MarkedYAMLError
 
 __all__ = ["compose", "dump"]
-
-MAX_DEPTH: Final = 40
-MAX_VALUES: Final = 200_000
 
 _INTEGER: Final = re.compile(r"-?(0|[1-9][0-9]{0,18})\Z")
 _CONSTANTS: Final[dict[str, bool | None]] = {"true": True, "false": False, "null": None, "~": None, "": None}
@@ -102,8 +100,10 @@ class _Composer:
 
     def _node(self, event: Any, path: DataPath) -> Any:
         kind = type(event)
-        if len(self.places) > MAX_VALUES:
-            raise self._refusal(f"the file contains more than {MAX_VALUES} values", event, code="too-large")
+        if len(self.places) > limits.VALUES:
+            raise self._refusal(
+                f"the file contains more than {limits.VALUES} values", event, code="too-large"
+            )
         if kind is yaml.AliasEvent:
             # Aliases would make one value stand in two places with one line; nothing here needs them.
             raise self._refusal(f"the alias `*{event.anchor}` is not supported", event, "write the value out")
@@ -111,9 +111,9 @@ class _Composer:
             raise self._refusal(f"the tag `{event.tag}` is not supported", event)
         if kind is yaml.ScalarEvent:
             return _plain(event.value) if event.implicit[0] and event.tag is None else event.value
-        if len(path) == MAX_DEPTH:
+        if len(path) == limits.DEPTH:
             raise self._refusal(
-                f"values are nested more than {MAX_DEPTH} levels deep", event, code="too-deep"
+                f"values are nested more than {limits.DEPTH} levels deep", event, code="too-deep"
             )
         if kind is yaml.SequenceStartEvent:
             return self._sequence(path)

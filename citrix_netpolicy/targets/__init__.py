@@ -11,16 +11,26 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
+from citrix_netpolicy import limits
 from citrix_netpolicy.errors import InputError, Problem, nearest
 from citrix_netpolicy.identities import Identities
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from citrix_netpolicy.findings import Finding
     from citrix_netpolicy.policy import Policy
 
-__all__ = ["TARGETS", "Certificate", "Options", "Output", "RuleCount", "Target", "load_target"]
+__all__ = [
+    "TARGETS",
+    "Certificate",
+    "Options",
+    "Output",
+    "RuleCount",
+    "Target",
+    "load_target",
+    "rules_in_excess",
+]
 
 # Why there cannot be fewer rules, from the plainest proof to none: every rule is a maximal prefix with a
 # maximal service, of which each takes a rule (`minimize`); no two of as many pairs of a peer and a port fit
@@ -95,6 +105,14 @@ class Target(Protocol):
 
     def render(self, policy: Policy, options: Options, identities: Identities) -> Output:
         """Return the files of a policy in one network, and all there is to say of them."""
+
+
+def rules_in_excess(count: int) -> Iterator[Problem]:
+    """Yield a problem where a network has more rules than are written in one run."""
+    if count > limits.RULES:
+        message = f"the network needs {count:,} rules; at most {limits.RULES:,} are supported"
+        hint = "describe parts of the site in deployments of their own"
+        yield Problem(code="too-many", message=message, hint=hint)
 
 
 def load_target(name: str, cloud: str, network: str = "") -> Target:

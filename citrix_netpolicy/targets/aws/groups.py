@@ -15,7 +15,7 @@ from citrix_netpolicy.errors import Problem, TargetError, clean
 from citrix_netpolicy.identities import Identities, TierIdentity
 from citrix_netpolicy.minimize import lower_bound
 from citrix_netpolicy.policy import Direction, ServiceTag
-from citrix_netpolicy.targets import RuleCount
+from citrix_netpolicy.targets import RuleCount, rules_in_excess
 from citrix_netpolicy.targets.aws.ec2 import permission_of
 from citrix_netpolicy.targets.aws.placement import Placement, place
 from citrix_netpolicy.traffic import reach_of
@@ -146,6 +146,7 @@ def security_groups(policy: Policy, options: Options, identities: Identities | N
         findings += placement.findings
         kept[group.tier] = replace(identity, held=placement.held, waiting=placement.waiting)
     problems += _clashes(groups)
+    problems += rules_in_excess(sum(len(group.ingress) + len(group.egress) for group in groups))
     if problems:
         raise TargetError(problems)
     return SecurityGroups(tuple(groups), tuple(findings), Identities(kept))

@@ -16,9 +16,18 @@ from citrix_netpolicy.errors import Problem, TargetError, clean
 from citrix_netpolicy.findings import Finding, Severity
 from citrix_netpolicy.grants import grants_of
 from citrix_netpolicy.identities import Identities, TierIdentity, assign_priorities, derived_priority
-from citrix_netpolicy.net import ALL, Prefix, Protocol, ServiceSet, icmp
+from citrix_netpolicy.net import (
+    ALL,
+    BITS,
+    Prefix,
+    Protocol,
+    ServiceSet,
+    icmp,
+    joined_runs,
+    prefixes_between,
+)
 from citrix_netpolicy.policy import Direction, ExistingGroup, PrefixList, ServiceTag
-from citrix_netpolicy.targets import RuleCount
+from citrix_netpolicy.targets import RuleCount, rules_in_excess
 from citrix_netpolicy.targets.azure.cover import (
     EVERY_PORT,
     Block,
@@ -128,7 +137,7 @@ def network_security_groups(
         identity = before.tier(group.tier)
         name = identity.name or f"nsg-{options.deployment}-{group.tier}"
         losses = _losses(group)
-        told = [*_refusals(group, name), *_unaccepted(losses, options)]
+        told = [*_refusals(group, name), *_too_wide(group), *_unaccepted(losses, options)]
         problems += told
         if not told:
             made, kept[group.tier] = _group(group, name, identity, last, fresh)
@@ -142,6 +151,7 @@ def network_security_groups(
             message = f"tiers `{other}` and `{made.tier}` would share the name `{made.name}`"
             hint = "rename one; Azure names are case-insensitive"
             problems.append(_problem("name-clash", made.tier, message, hint))
+    problems += rules_in_excess(sum(len(made.rules) for made in groups))
     if problems:
         raise TargetError(problems)
     return NetworkSecurityGroups(tuple(groups), tuple(findings), Identities(kept))
@@ -169,6 +179,21 @@ def _refusals(group: Group, name: str) -> Iterator[Problem]:
             f"Azure has no equivalent of `{peer}`, a peer of tier `{group.tier}`",
             hint,
         )
+
+
+def _too_wide(group: Group) -> Iterator[Problem]:
+    """Yield a problem where rules cannot name all peers, whatever they look like.
+
+    All rules together name each address, so the fewest prefixes of all addresses are the least they need.
+    """
+    for way in Direction:
+        segments = reach_of(group.side(way)).segments
+        count = 0
+        for version in BITS:
+            runs = joined_runs([(first, last) for found, first, last, _ in segments if found == version])
+            count += sum(1 for run in runs for _ in prefixes_between(version, *run))
+        if count > _MAX_ADDRESSES:
+            yield _excess(group.tier, count, _MAX_ADDRESSES, "addresses on one side")
 
 
 def _losses(group: Group) -> list[Finding]:
@@ -362,6 +387,9 @@ def _excesses(group: NetworkSecurityGroup) -> Iterator[Problem]:
     )
     for count, limit, what in counts:
         if count > limit:
-            message = f"tier `{group.tier}` needs {count} {what}; a network security group can hold {limit}"
-            hint = "use fewer or wider prefixes, or split the tier"
-            yield _problem("over-limit", group.tier, message, hint)
+            yield _excess(group.tier, count, limit, what)
+
+
+def _excess(tier: str, count: int, limit: int, what: str) -> Problem:
+    message = f"tier `{tier}` needs {count} {what}; a network security group can hold {limit}"
+    return _problem("over-limit", tier, message, "use fewer or wider prefixes, or split the tier")
