@@ -160,12 +160,13 @@ def _refuse_large(deployment: Deployment, policy: Policy) -> None:
             if id(side) in seen:  # equal sides are one
                 continue
             seen.add(id(side))
-            counted += grants_of(way, side).cells(limits.CELLS - counted)
-            if counted > limits.CELLS:
-                message = (
-                    f"the deployment combines addresses and ports in more than {limits.CELLS:,} ways; "
-                    f"the count ended in tier `{group.tier}`"
-                )
+            cells = grants_of(way, side).cells(limits.SIDE_CELLS)
+            counted += cells
+            if cells > limits.SIDE_CELLS or counted > limits.CELLS:
+                most = limits.SIDE_CELLS if cells > limits.SIDE_CELLS else limits.CELLS
+                what = "tier" if cells > limits.SIDE_CELLS else "deployment, up to tier"
+                ways = f"more than {most:,} ways ({way})"
+                message = f"the {what} `{group.tier}` combines addresses and ports in {ways}"
                 hint = "use fewer prefixes or wider port ranges, or describe parts of the site apart"
                 raise InputError(deployment.problem("too-many", ("tiers", group.tier), message, hint))
 

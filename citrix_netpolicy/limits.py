@@ -29,6 +29,7 @@ __all__ = [
     "ROLES",
     "RULES",
     "SHOWN",
+    "SIDE_CELLS",
     "TEXT",
     "TIERS",
     "VALUES",
@@ -62,7 +63,8 @@ CATALOG_ENTRIES: Final = 5_000
 
 # What comes of them
 CONNECTIONS: Final = 200_000
-CELLS: Final = 2_000_000
+CELLS: Final = 300_000
+SIDE_CELLS: Final = 50_000
 RULES: Final = 100_000
 
 # What is shown

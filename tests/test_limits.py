@@ -219,7 +219,7 @@ def test_combinations_of_addresses_and_ports_have_a_limit(monkeypatch: pytest.Mo
     # Each address combines with the three ranges of each peer that has it, beside what a controller needs.
     monkeypatch.setattr(limits, "CELLS", 100)
     compile_deployment(site)
-    monkeypatch.setattr(limits, "CELLS", 20)
+    monkeypatch.setattr(limits, "SIDE_CELLS", 20)
     with pytest.raises(InputError) as caught:
         compile_deployment(site)
     (problem,) = caught.value.problems
