@@ -16,8 +16,8 @@ PACKAGE = Path(citrix_netpolicy.__file__).parent
 
 # From bottom to top. Modules of one line do not import each other.
 ORDER = (
-    "plain limits resources version syntax inputs reports syntax.markdown targets.aws targets.azure",
-    "errors",
+    "plain limits resources version syntax inputs reports targets.aws targets.azure",
+    "errors syntax.markdown",
     "cover net findings files disk lock syntax.yaml syntax.json",
     "policy syntax.document syntax.templates",
     "traffic found identities syntax.bicep syntax.hcl syntax.layout inputs.problems",

@@ -10,6 +10,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from citrix_netpolicy.net import Protocol, ServiceSet, ports
+from citrix_netpolicy.plain import plain
 from citrix_netpolicy.syntax.markdown import cell, table
 
 if TYPE_CHECKING:
@@ -182,7 +183,7 @@ def export_csv(catalog: Catalog) -> str:
         told = ["; ".join(items) for items in (*lists, (_services(entry),), entry.features, entry.names)]
         cited = "; ".join(map(str, entry.citations))
         row = [entry.id, entry.product, *told, entry.treatment, entry.reason, entry.evidence, cited]
-        writer.writerow([*row, entry.as_written, entry.purpose])
+        writer.writerow(map(plain, (*row, entry.as_written, entry.purpose)))
     return text.getvalue()
 
 

@@ -195,6 +195,11 @@ class _Dumper(yaml.SafeDumper):
         """Write a value out wherever it is."""
         return True
 
+    def write_double_quoted(self, text: str, split: bool = True) -> None:  # noqa: FBT001, FBT002
+        """Write a text in quotes; where a part of it shows nothing, all but plain letters are escapes."""
+        self.allow_unicode = text.isprintable()
+        super().write_double_quoted(text, split=split)
+
     def text(self, text: str) -> yaml.ScalarNode:
         """Return a text as a node."""
         style = None if _is_plain(text) else '"'
