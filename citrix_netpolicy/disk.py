@@ -25,6 +25,7 @@ __all__ = [
     "is_link",
     "is_there",
     "make_folder",
+    "place_file",
     "refuse_links",
     "remove_file",
     "remove_folder",
@@ -117,6 +118,23 @@ def copy_file(source: Path, target: Path) -> None:
 def replace_file(source: Path, target: Path) -> None:
     """Move a file to a place that may hold one already; at any moment the place holds one of both."""
     source.replace(target)
+
+
+def place_file(source: Path, target: Path) -> None:
+    """Move a file to a place that holds none. Raises FileExistsError where it does, and other OSErrors."""
+    if os.name == "nt":
+        source.rename(target)  # which replaces nothing there
+        return
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except FileExistsError:
+        raise
+    except OSError:  # there are disks without a second name for a file
+        if is_there(target):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target)) from None
+        source.rename(target)
+        return
+    source.unlink()
 
 
 def remove_file(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from support import faults
 
 import citrix_netpolicy
 from citrix_netpolicy import Deployment, cli, compile_deployment, render
@@ -305,6 +307,35 @@ def test_init_overwrites_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert capsys.readouterr().err == (
         f"error: cannot write `{tmp_path / 'a' / 'b.yaml'}`: No such file or directory\n"
     )
+    assert [found.name for found in tmp_path.iterdir()] == ["site.yaml"]
+
+
+@pytest.mark.parametrize("number", range(1, 4))
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), faults.Killed()])
+def test_init_writes_a_file_whole_or_not_at_all(
+    number: int, error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "site.yaml"
+    fault = faults.Fault(monkeypatch, number, error)
+    try:
+        code = cli.main(["init", str(path)])
+    except faults.Killed:
+        assert not path.exists() or Deployment.load(path)
+        return
+    assert code == (2 if fault.step in ("write_file", "place_file") else 0)
+    assert path.exists() == (code == 0)
+    assert [found for found in tmp_path.iterdir() if found != path] == []
+
+
+def test_init_works_on_a_disk_without_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    path = tmp_path / "site.yaml"
+    assert cli.main(["init", str(path)]) == 0
+    assert Deployment.load(path).tiers
+    assert cli.main(["init", str(path)]) == 2
     assert [found.name for found in tmp_path.iterdir()] == ["site.yaml"]
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from citrix_netpolicy import disk
 from citrix_netpolicy.cli import Exit
 from citrix_netpolicy.cli.arguments import path
 from citrix_netpolicy.cli.output import warn
@@ -25,9 +28,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> Exit:
+    content = starter(load_catalog().newest_edition).encode("utf-8")
+    staged = options.file.with_name(f".{options.file.name}.{os.getpid()}")
     try:
-        with options.file.open("x", encoding="utf-8") as file:
-            file.write(starter(load_catalog().newest_edition))
+        try:
+            disk.write_file(staged, content)
+            disk.place_file(staged, options.file)
+        except BaseException:
+            with suppress(OSError):
+                disk.remove_file(staged)
+            raise
     except FileExistsError:
         message = f"`{options.file}` already exists"
         raise InputError(Problem(code="already-there", message=message, hint="choose another file")) from None

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 STEPS = (
     "copy_file",
     "make_folder",
+    "place_file",
     "remove_file",
     "remove_folder",
     "replace_file",
