@@ -19,8 +19,11 @@ __all__ = ["cell", "table"]
 
 _FORMATTING: Final = re.compile(r"[\\`*_\[\]<>|~&]")
 # What GitHub acts on after it has read the Markdown, where a backslash does not help: a person or a team, an
-# issue, a commit of somebody, and what looks like an address. An empty comment takes them apart.
-_ACTS: Final = re.compile(r"(@|#|\bGH-)(?=\w)|\b(https?|ftp|mailto|xmpp)(?=:)|\b(www)(?=\.)", re.IGNORECASE)
+# issue, a commit of somebody, and what looks like an address, whatever stands before it. An empty comment
+# takes them apart.
+_ACTS: Final = re.compile(
+    r"[@#](?=[\w\\])|(?<![^\W_])GH-(?=\w)|(https?|ftp|mailto|xmpp)(?=:)|www(?=\.)", re.IGNORECASE
+)
 
 
 def cell(value: Any) -> str:
