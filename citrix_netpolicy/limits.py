@@ -65,7 +65,7 @@ CATALOG_ENTRIES: Final = 5_000
 CONNECTIONS: Final = 200_000
 CELLS: Final = 300_000
 SIDE_CELLS: Final = 50_000
-RULES: Final = 100_000
+RULES: Final = 200_000
 
 # What is shown
 SHOWN: Final = 100
