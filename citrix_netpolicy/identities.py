@@ -261,7 +261,6 @@ def _refuse_clash(names: Collection[str], last: Mapping[str, int]) -> None:
         if name in last:
             other = holders.setdefault(last[name], name)
             if other != name:
-                message = (
-                    f"rules `{other}` and `{name}` have the same priority {last[name]} in the output folder"
-                )
+                both = f"rules `{clean(other)}` and `{clean(name)}`"
+                message = f"{both} have the same priority {last[name]} in the output folder"
                 raise InputError(Problem(code="priority-clash", message=message, hint=MERGED))

@@ -14,6 +14,8 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from citrix_netpolicy.errors import clean
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
@@ -340,13 +342,13 @@ def _ip(address: str, text: str) -> tuple[int, int]:
         ip = ipaddress.ip_address(address)
     except ValueError:
         raise ValueError(
-            f"`{text}` is not a valid prefix; use one such as 10.20.1.0/24 or 2001:db8::/32"
+            f"`{clean(text)}` is not a valid prefix; use one such as 10.20.1.0/24 or 2001:db8::/32"
         ) from None
     if isinstance(ip, ipaddress.IPv6Address):
         if ip.scope_id is not None:
-            raise ValueError(f"`{text}` has a zone, which cloud rules do not support")
+            raise ValueError(f"`{clean(text)}` has a zone, which cloud rules do not support")
         if ip.ipv4_mapped is not None:
-            raise ValueError(f"`{text}` is an IPv4-mapped IPv6 address; write it as IPv4")
+            raise ValueError(f"`{clean(text)}` is an IPv4-mapped IPv6 address; write it as IPv4")
     return ip.version, int(ip)
 
 
@@ -369,11 +371,11 @@ class Prefix(NamedTuple):
         if not slash:
             return cls(version, number, bits)
         if length not in _LENGTHS or int(length) > bits:
-            raise ValueError(f"`{text}` needs a prefix length between 0 and {bits}")
+            raise ValueError(f"`{clean(text)}` needs a prefix length between 0 and {bits}")
         network = number >> (bits - int(length)) << (bits - int(length))
         if network != number:
             meant = cls(version, network, int(length))
-            raise ValueError(f"`{text}` has host bits set; did you mean {meant}?")
+            raise ValueError(f"`{clean(text)}` has host bits set; did you mean {meant}?")
         return cls(version, network, int(length))
 
     @property

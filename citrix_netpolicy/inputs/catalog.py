@@ -165,7 +165,7 @@ class Entry(Model):
     @classmethod
     def _well_named(cls, value: str) -> str:
         if not _ID.match(value):
-            raise ValueError(f"`{value}` is not a valid id; use lowercase words joined by hyphens")
+            raise ValueError(f"`{clean(value)}` is not a valid id; use lowercase words joined by hyphens")
         return value
 
     @field_validator("source", "destination")
@@ -235,7 +235,7 @@ class Catalog(Model):
                 return entry
         hint = nearest(id_, (entry.id for entry in self.entries))
         raise InputError(
-            Problem(code="unknown-entry", message=f"the catalogue has no entry `{id_}`", hint=hint)
+            Problem(code="unknown-entry", message=f"the catalogue has no entry `{clean(id_)}`", hint=hint)
         )
 
     def members(self, role: str) -> tuple[str, ...]:
@@ -428,13 +428,15 @@ class _Composition:
                     "unknown-key",
                     file,
                     (key,),
-                    f"unknown key `{key}`, or a value of the wrong type",
+                    f"unknown key `{clean(key)}`, or a value of the wrong type",
                     hint,
                 )
 
     def _add_word(self, file: Document, kind: str, name: str, item: Any) -> None:
         if name in self.vocabularies[kind]:
-            self._problem("duplicate-name", file, (kind, name), f"`{name}` is already defined in `{kind}`")
+            self._problem(
+                "duplicate-name", file, (kind, name), f"`{clean(name)}` is already defined in `{kind}`"
+            )
             return
         model = _VOCABULARIES[kind]
         try:
@@ -456,7 +458,7 @@ class _Composition:
                 "duplicate-name",
                 file,
                 (*path, "id"),
-                f"`{entry.id}` is already used by the entry at {first_file.mark(first_path)}",
+                f"`{clean(entry.id)}` is already used by the entry at {first_file.mark(first_path)}",
             )
             return
         self.entries[entry.id] = entry
@@ -479,12 +481,12 @@ class _Composition:
         for citation in entry.citations:
             source = self.vocabularies["documents"].get(citation.document)
             if source and citation.line is not None and not 1 <= citation.line <= (source.lines or 0):
-                message = f"line {citation.line} is outside the document `{citation.document}`"
+                message = f"line {citation.line} is outside the document `{clean(citation.document)}`"
                 self._problem("invalid-citation", file, path, message)
         original = self.entries.get(entry.duplicate_of or "")
         if entry.duplicate_of and (original is None or original.treatment == "duplicate"):
             hint = nearest(entry.duplicate_of, self.entries)
-            message = f"`{entry.duplicate_of}` is not an entry that can be duplicated"
+            message = f"`{clean(entry.duplicate_of)}` is not an entry that can be duplicated"
             self._problem("unknown-entry", file, (*path, "duplicate-of"), message, hint)
 
     def _check_vocabularies(self) -> None:
@@ -517,9 +519,11 @@ class _Composition:
                 self._known(file, path, "editions", edition)
             required = _reachable(name, self.vocabularies["features"])
             if name in required:
-                self._problem("circular-feature", file, path, f"`{name}` requires itself")
+                self._problem("circular-feature", file, path, f"`{clean(name)}` requires itself")
             for other in sorted({name, *required}.intersection(feature.conflicts)):
-                message = f"`{name}` conflicts with `{other}`, which it needs, so it can never be on"
+                message = (
+                    f"`{clean(name)}` conflicts with `{clean(other)}`, which it needs, so it can never be on"
+                )
                 self._problem("circular-feature", file, path, message)
 
     def _all_known(
@@ -537,7 +541,7 @@ class _Composition:
                 f"unknown-{kind.removesuffix('s')}",
                 file,
                 path,
-                f"unknown {kind.removesuffix('s')} `{name}`",
+                f"unknown {kind.removesuffix('s')} `{clean(name)}`",
                 hint,
             )
 

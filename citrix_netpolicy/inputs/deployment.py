@@ -608,7 +608,10 @@ class Deployment(Model):  # noqa: PLW1641 - it holds maps, so it has no hash
         for path, network in named:
             if network not in self.networks:
                 yield self.problem(
-                    "unknown-network", path, f"unknown network `{network}`", nearest(network, self.networks)
+                    "unknown-network",
+                    path,
+                    f"unknown network `{clean(network)}`",
+                    nearest(network, self.networks),
                 )
 
     def _network_name_problems(self) -> Iterator[Problem]:
@@ -699,7 +702,7 @@ class Deployment(Model):  # noqa: PLW1641 - it holds maps, so it has no hash
                 if tier not in self.tiers:
                     path: DataPath = ("accept", index, "subject", number)
                     yield self.problem(
-                        "unknown-tier", path, f"unknown tier `{tier}`", nearest(tier, self.tiers)
+                        "unknown-tier", path, f"unknown tier `{clean(tier)}`", nearest(tier, self.tiers)
                     )
 
     def _overlaps(self) -> Iterator[Problem]:

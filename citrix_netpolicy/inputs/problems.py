@@ -42,12 +42,12 @@ def _problem(
     code = "invalid-value"
     if error["type"] == "extra_forbidden":
         code = "unknown-key"
-        message, hint = f"unknown key `{path[-1]}`", ""
+        message, hint = f"unknown key `{clean(str(path[-1]))}`", ""
         if is_shown:
             hint = nearest(str(path[-1]), _keys(model, error["loc"][:-1]))
     elif error["type"] == "missing":
         code = "missing-key"
-        message, hint = f"`{path[-1]}` is missing", ""
+        message, hint = f"`{clean(str(path[-1]))}` is missing", ""
         path = path[:-1]
     elif error["type"] == "too_many":
         code, message, hint = "too-many", error["msg"], "docs/limits.md says what to do"
