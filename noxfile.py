@@ -27,6 +27,7 @@ LOWEST_PYTHON = (3, 11)
 SUMMARY = "docs/long-tier.md"
 EXAMPLES = 20  # times the examples that a law is tried on in the landing tier
 MUTANTS = 15  # of each module
+FUZZ_SECONDS = 60  # of each reader
 
 
 def _run(session: nox.Session, tool: str, *arguments: str | Path, **env: str) -> None:
@@ -110,8 +111,8 @@ def long(session: nox.Session) -> None:
     """Try every law on many more examples, plant mutants, and write the outcome into docs/long-tier.md."""
     _scanners(session)
     folder = Path(session.create_tmp()).resolve()
-    report, mutants = folder / "junit.xml", folder / "mutants.md"
-    for stale in (report, mutants):
+    report, mutants, fuzzed = folder / "junit.xml", folder / "mutants.md", folder / "fuzzed.md"
+    for stale in (report, mutants, fuzzed):
         stale.unlink(missing_ok=True)
     session.run(
         str(BIN / "pytest"),
@@ -124,6 +125,8 @@ def long(session: nox.Session) -> None:
     if suite is None:
         session.error("pytest wrote no report")
     _run(session, "python", ".ci/mutants.py", "--count", str(MUTANTS), "--out", mutants)
+    # A find ends it, and so stays out of the summary: it is mended first.
+    _run(session, "python", ".ci/fuzz.py", "--seconds", str(FUZZ_SECONDS), "--out", fuzzed)
     commit = session.run("git", "rev-parse", "--short", "HEAD", external=True, silent=True)
     failed = int(suite.attrib["failures"]) + int(suite.attrib["errors"])
     (ROOT / SUMMARY).write_text(
@@ -133,12 +136,19 @@ def long(session: nox.Session) -> None:
         f"Python {sys.version.split()[0]}.\n"
         f"- Suite with {EXAMPLES} times the examples: {suite.attrib['tests']} tests, {failed} failed, "
         f"{suite.attrib['skipped']} skipped, {float(suite.attrib['time']) / 60:.0f} minutes.\n\n"
-        f"{mutants.read_text('utf-8')}",
+        f"{mutants.read_text('utf-8')}\n"
+        f"## Mutants of what is read, for {FUZZ_SECONDS} seconds each\n\n{fuzzed.read_text('utf-8')}",
         "utf-8",
         newline="\n",
     )
     if failed:
         session.error(f"{failed} tests failed")
+
+
+@nox.session(python=False)
+def fuzz(session: nox.Session) -> None:
+    """Try new mutants of every file that is read, and keep what is found below tests/hostile/finds."""
+    _run(session, "python", ".ci/fuzz.py", *session.posargs)
 
 
 @nox.session(python=False)

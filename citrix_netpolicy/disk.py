@@ -43,6 +43,9 @@ _NEW: Final = (
     | getattr(os, "O_CLOEXEC", 0)
     | getattr(os, "O_NOFOLLOW", 0)
 )
+# What every system takes, in one part of a name and in all of them.
+_PART_BYTES: Final = 255
+_NAME_BYTES: Final = 800
 # What Windows calls a link, and a folder that stands for another one.
 _REPARSE_TAGS: Final = (0xA000000C, 0xA0000003)
 
@@ -62,9 +65,15 @@ def is_link(path: Path) -> bool:
 
 
 def is_inside(name: str) -> bool:
-    """Tell whether a name with `/` is that of something below a folder, as it is written."""
+    """Tell whether a name with `/` is that of something below a folder, as it is written.
+
+    A name that is too long for a disk is none.
+    """
     path = PurePosixPath(name)
-    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts and "\0" not in name
+    if not path.parts or path.is_absolute() or ".." in path.parts or "\0" in name:
+        return False
+    sizes = [len(part.encode("utf-8", "surrogatepass")) for part in path.parts]
+    return max(sizes) <= _PART_BYTES and sum(sizes) <= _NAME_BYTES
 
 
 def refuse_links(folder: Path, names: Iterable[str] = ()) -> None:

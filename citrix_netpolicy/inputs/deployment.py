@@ -628,16 +628,16 @@ class Deployment(Model):  # noqa: PLW1641 - it holds maps, so it has no hash
                 yield self.problem("invalid-value", ("networks", name), message, "rename the network")
 
     def _catalog_problems(self) -> Iterator[Problem]:
-        listed: set[str] = set()
+        listed: set[PurePosixPath] = set()
         for index, name in enumerate(self.catalogs):
             path = PurePosixPath(name.replace("\\", "/"))
             is_inside = path.parts and not path.is_absolute() and ".." not in path.parts
             if not is_inside or PureWindowsPath(name).drive or not name.isprintable():
                 message = f"{shown(name)} is not a path below the folder of the deployment"
                 yield self.problem("outside", ("catalogs", index), message, "move the file there")
-            elif name in listed:
+            elif path in listed:
                 yield self.problem("duplicate-value", ("catalogs", index), f"{shown(name)} is listed twice")
-            listed.add(name)
+            listed.add(path)
 
     def _address_problems(self) -> Iterator[Problem]:
         whole = sum(
