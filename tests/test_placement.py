@@ -251,6 +251,12 @@ def test_more_groups_than_an_interface_carries_are_refused() -> None:
         machine.run(hosts(60 * 8 + 1))
 
 
+def test_what_fits_by_number_but_not_by_parts_is_told() -> None:
+    lists = [Rule(Direction.INGRESS, PrefixList(f"pl-1234567{n}", 4), SERVICES[0]) for n in range(3)]
+    with pytest.raises(TargetError, match="needs 12 ingress rules, but 2 groups of 6 rules can not hold them"):
+        place(group(lists), options(6, 2), Identities())
+
+
 def test_a_group_that_a_lower_quota_makes_too_full_is_told() -> None:
     machine = Machine(60)
     machine.run(hosts(8))

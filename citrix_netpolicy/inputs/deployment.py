@@ -482,7 +482,7 @@ class Deployment(Model):  # noqa: PLW1641 - it holds maps, so it has no hash
 
     def mark(self, path: DataPath) -> Mark | None:
         """Return the line of `path`, when this deployment was loaded from a file."""
-        if self._document is None or any(path[: len(place)] == place for place in self._replaced):
+        if self._document is None or any(path[:depth] in self._replaced for depth in range(len(path) + 1)):
             return None
         return self._document.mark(path)
 

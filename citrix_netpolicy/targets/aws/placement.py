@@ -160,7 +160,11 @@ class _Side:
 
         Each rule prefers the groups in an order of its own, drawn from what the rule says.
         """
-        for count in range(1, self.most + 1):
+        weight = max(_weight_of(self.rules))
+        if weight > self.limit * self.most:
+            raise TargetError(self._excess())
+        # What no group can hold need not be tried; it would be with every number of them.
+        for count in range(max(1, -(-weight // self.limit)), self.most + 1):
             parts = self._parts(count, 1)
             if parts is not None:
                 return parts
@@ -280,10 +284,11 @@ class _Side:
             )
             hint = "raise `quotas` if the account's are higher, or give addresses"
         else:
-            needed = max(_weight_of(self.rules))
+            needed, room = max(_weight_of(self.rules)), self.limit * self.most
+            can = f"hold only {room}" if needed > room else "not hold them: a prefix list counts whole"
             message = (
                 f"tier `{self.tier}` needs {needed} {self.way} rules, but "
-                f"{self.most} groups of {self.limit} rules can hold only {self.limit * self.most}"
+                f"{self.most} groups of {self.limit} rules can {can}"
             )
             hint = "raise `quotas` if the account's are higher, use fewer prefixes, or split the tier"
         return Problem(code="over-quota", message=message, path=("tiers", self.tier), hint=hint)
