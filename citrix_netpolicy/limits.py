@@ -10,6 +10,7 @@ from typing import Final
 __all__ = [
     "ACCEPTANCES",
     "CATALOGS",
+    "CATALOG_BYTES",
     "CATALOG_ENTRIES",
     "CELLS",
     "CONNECTIONS",
@@ -59,6 +60,7 @@ NAME: Final = 255
 
 # Catalogue files of a site's own
 CATALOGS: Final = 20
+CATALOG_BYTES: Final = 4 * 1024 * 1024
 CATALOG_ENTRIES: Final = 5_000
 
 # What comes of them

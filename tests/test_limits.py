@@ -14,6 +14,7 @@ import pytest
 
 from citrix_netpolicy import Deployment, InputError, NetpolicyError, compile_deployment, limits, render
 from citrix_netpolicy.findings import Finding
+from citrix_netpolicy.inputs.catalog import load_catalog
 from citrix_netpolicy.reports.summary import finding_lines
 from citrix_netpolicy.syntax import document
 
@@ -123,6 +124,16 @@ def test_entries_of_own_catalogues_have_a_limit(tmp_path: Path, monkeypatch: pyt
     (problem,) = caught.value.problems
     assert problem.code == "too-many"
     assert str(problem).startswith(f"{tmp_path / 'b.yaml'}:1:1: own catalogues have more than the 3 entries")
+
+
+def test_own_catalogues_have_a_limit_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "CATALOG_BYTES", 2 * 1024 * 1024)
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.yaml").write_text("entries: []\n#" + "x" * 1024 * 1024)
+    with pytest.raises(InputError) as caught:
+        load_catalog(tmp_path / "a.yaml", tmp_path / "b.yaml")
+    said = f"{tmp_path / 'b.yaml'}:1:1: own catalogues have more than the 2 MiB that are supported in all"
+    assert str(caught.value) == said
 
 
 def _mesh(size: int) -> Deployment:

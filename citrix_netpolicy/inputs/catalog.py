@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from functools import cache, cached_property
 from hashlib import sha256
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
@@ -271,6 +272,7 @@ def load_catalog(*files: Path) -> Catalog:
     read, is unsound, or uses an id or a word that is taken. Of a file that is no catalogue nothing is quoted.
     """
     if files:
+        _refuse_too_large(files)
         found = [_own(file) for file in files]
         _refuse_too_many(found)
         return compose_catalog([*_shipped(), *found])
@@ -317,6 +319,17 @@ def _own(file: Path) -> Document:
 @cache
 def _shipped() -> tuple[Document, ...]:
     return tuple(document.load(file, f"catalog/{file.name}") for file in _shipped_files())
+
+
+def _refuse_too_large(files: tuple[Path, ...]) -> None:
+    whole = 0
+    for file in files:
+        with suppress(OSError, ValueError):  # the reader tells why
+            whole += file.stat().st_size
+        if whole > limits.CATALOG_BYTES:
+            mib = limits.CATALOG_BYTES // 1024 // 1024
+            message = f"own catalogues have more than the {mib} MiB that are supported in all"
+            raise InputError(Problem(code="too-large", message=message, mark=Mark(str(file), 1, 1)))
 
 
 def _refuse_too_many(files: list[Document]) -> None:
