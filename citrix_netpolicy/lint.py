@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Final
 from citrix_netpolicy.errors import InputError
 from citrix_netpolicy.findings import Finding, Severity
 from citrix_netpolicy.net import BITS, Prefix, Protocol, ServiceSet, ports
+from citrix_netpolicy.omissions import RoleMissing
 from citrix_netpolicy.policy import Direction
-from citrix_netpolicy.resolve import RoleMissing, feature_states, resolve
+from citrix_netpolicy.resolve import feature_states, resolve
 from citrix_netpolicy.traffic import reach_of
 
 if TYPE_CHECKING:

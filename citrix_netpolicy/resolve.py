@@ -5,12 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import count, product
-from typing import TYPE_CHECKING, Final, Literal, get_args
+from typing import TYPE_CHECKING
 
 from citrix_netpolicy import limits
 from citrix_netpolicy.errors import InputError, Problem, in_order, nearest
 from citrix_netpolicy.inputs.base import FIRST_EDITION
 from citrix_netpolicy.net import BITS, EMPTY, Protocol, ServiceSet
+from citrix_netpolicy.omissions import (
+    Excluded,
+    FeatureOff,
+    Needless,
+    NewerEdition,
+    NoCommonFamily,
+    ParameterUnset,
+    RoleMissing,
+    Treated,
+    omission_order,
+)
 from citrix_netpolicy.policy import Cause
 
 if TYPE_CHECKING:
@@ -19,20 +30,9 @@ if TYPE_CHECKING:
     from citrix_netpolicy.errors import DataPath
     from citrix_netpolicy.inputs.catalog import Catalog, CatalogService, Entry
     from citrix_netpolicy.inputs.deployment import Deployment, Tier
+    from citrix_netpolicy.omissions import Omission
 
-__all__ = [
-    "Excluded",
-    "FeatureOff",
-    "Flow",
-    "NamedDestination",
-    "NoCommonFamily",
-    "Omission",
-    "ParameterUnset",
-    "Resolution",
-    "RoleMissing",
-    "Treated",
-    "resolve",
-]
+__all__ = ["Flow", "NamedDestination", "Resolution", "feature_states", "resolve"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,132 +57,6 @@ class NamedDestination:
     names: tuple[str, ...]
     services: ServiceSet
     cause: Cause
-
-
-# Why an entry, or a flow of the deployment's own, gave no flow. `entry` is the id of its cause. These are
-# data: `str` says them to people, and nothing reads what it says.
-
-
-@dataclass(frozen=True, slots=True)
-class FeatureOff:
-    """The entry, or a service of it, wants a feature in the other state; `state` is what the feature has."""
-
-    entry: str
-    feature: str
-    state: bool
-
-    def __str__(self) -> str:
-        return f"feature `{self.feature}` is {'on' if self.state else 'off'}"
-
-
-@dataclass(frozen=True, slots=True)
-class RoleMissing:
-    """No tier and no external has one of these roles.
-
-    `waiting` tells whether the other end is there, so that somebody does wait for the role.
-    """
-
-    entry: str
-    roles: tuple[str, ...]
-    waiting: bool = False
-
-    def __str__(self) -> str:
-        return f"no tier or external provides role {' or '.join(f'`{role}`' for role in self.roles)}"
-
-
-@dataclass(frozen=True, slots=True)
-class ParameterUnset:
-    """The entry, or a service of it, has no ports until this parameter is set."""
-
-    entry: str
-    parameter: str
-
-    def __str__(self) -> str:
-        return f"parameter `{self.parameter}` is not set"
-
-
-@dataclass(frozen=True, slots=True)
-class Excluded:
-    """The deployment does without the entry, for this reason."""
-
-    entry: str
-    reason: str
-
-    def __str__(self) -> str:
-        return f"excluded by the deployment: {self.reason}"
-
-
-@dataclass(frozen=True, slots=True)
-class Treated:
-    """The catalogue does not enforce the entry; `same_as` is set where it says another one again."""
-
-    entry: str
-    treatment: str
-    reason: str
-    same_as: str | None = None
-
-    def __str__(self) -> str:
-        if self.same_as:
-            return f"duplicate of `{self.same_as}`"
-        return f"{self.treatment}: {self.reason}"
-
-
-@dataclass(frozen=True, slots=True)
-class NoCommonFamily:
-    """Two ends share no address family, or none that has the services."""
-
-    entry: str
-    source: str
-    destination: str
-    services: str = ""
-
-    def __str__(self) -> str:
-        lacking = f" with {self.services}" if self.services else ""
-        return f"`{self.source}` and `{self.destination}` share no address family{lacking}"
-
-
-@dataclass(frozen=True, slots=True)
-class Needless:
-    """No rule is wanted between two ends: both are outside, they are one host, or one is no peer here."""
-
-    entry: str
-    source: str
-    destination: str
-    why: Literal["outside", "one-host", "other-network"]
-
-    def __str__(self) -> str:
-        ends = f"`{self.source}` and `{self.destination}`"
-        match self.why:
-            case "outside":
-                return f"{ends} are both outside the networks"
-            case "one-host":
-                return f"both ends are the single host of tier `{self.source}`"
-            case "other-network":
-                return f"{ends} are in networks that do not communicate"
-
-
-@dataclass(frozen=True, slots=True)
-class NewerEdition:
-    """The entry came with a later edition of the catalogue than the deployment asks for."""
-
-    entry: str
-    since: str
-
-    def __str__(self) -> str:
-        return f"came with edition {self.since}"
-
-
-Omission = (
-    FeatureOff | RoleMissing | ParameterUnset | Excluded | Treated | NoCommonFamily | Needless | NewerEdition
-)
-# A name below the union's own says its parts to `isinstance` and to tests.
-OMISSIONS: Final[tuple[type[Omission], ...]] = get_args(Omission)
-
-
-def omission_order(omission: Omission) -> tuple[object, ...]:
-    """Sort omissions by entry, then by kind, then by what they say."""
-    kind = type(omission)
-    return (omission.entry, OMISSIONS.index(kind), [getattr(omission, name) for name in kind.__slots__])
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from citrix_netpolicy import Compilation, Deployment, Direction, compile_deployment
 from citrix_netpolicy.net import Prefix, Protocol, ServiceSet, ports
+from citrix_netpolicy.omissions import Treated
 from citrix_netpolicy.policy import GroupKey
 from citrix_netpolicy.reports.allowlist import JSON_FILE, TABLE_FILE, allowlist_files
-from citrix_netpolicy.resolve import NamedDestination, Treated
+
+if TYPE_CHECKING:
+    from citrix_netpolicy.resolve import NamedDestination
 
 SITE: dict[str, Any] = {
     "name": "site",

@@ -8,7 +8,8 @@ import pytest
 
 from citrix_netpolicy import Catalog, Deployment, InputError, compile_deployment, render
 from citrix_netpolicy.inputs.catalog import compose_catalog
-from citrix_netpolicy.resolve import NewerEdition, resolve
+from citrix_netpolicy.omissions import NewerEdition
+from citrix_netpolicy.resolve import resolve
 from citrix_netpolicy.syntax import document
 
 WORDS = """

@@ -8,7 +8,7 @@ import pytest
 
 from citrix_netpolicy import Catalog, Deployment, compile_deployment
 from citrix_netpolicy.lint import CHECKS
-from citrix_netpolicy.resolve import RoleMissing
+from citrix_netpolicy.omissions import RoleMissing
 from citrix_netpolicy.syntax import document
 
 SOUND: dict[str, Any] = {

@@ -10,7 +10,8 @@ from citrix_netpolicy.compiler import compile_deployment, spell_out
 from citrix_netpolicy.errors import InputError
 from citrix_netpolicy.inputs.catalog import Catalog, compose_catalog
 from citrix_netpolicy.inputs.deployment import Deployment
-from citrix_netpolicy.resolve import RoleMissing, resolve
+from citrix_netpolicy.omissions import RoleMissing
+from citrix_netpolicy.resolve import resolve
 from citrix_netpolicy.syntax import document
 
 WORDS = """

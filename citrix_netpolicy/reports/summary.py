@@ -7,8 +7,7 @@ from itertools import groupby, islice
 from typing import TYPE_CHECKING
 
 from citrix_netpolicy import limits
-from citrix_netpolicy.reports.stats import stats_of
-from citrix_netpolicy.resolve import (
+from citrix_netpolicy.omissions import (
     Excluded,
     FeatureOff,
     Needless,
@@ -18,6 +17,7 @@ from citrix_netpolicy.resolve import (
     RoleMissing,
     Treated,
 )
+from citrix_netpolicy.reports.stats import stats_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from citrix_netpolicy.errors import NetpolicyError
     from citrix_netpolicy.findings import Finding
     from citrix_netpolicy.folder import Module
+    from citrix_netpolicy.omissions import Omission
     from citrix_netpolicy.reports.stats import GroupStats
-    from citrix_netpolicy.resolve import Omission
 
 __all__ = ["finding_lines", "problem_lines", "summary_lines"]
 
