@@ -13,21 +13,20 @@ from typing import TYPE_CHECKING, Final
 
 from citrix_netpolicy.errors import InputError
 from citrix_netpolicy.findings import Finding, Severity
-from citrix_netpolicy.net import BITS, Prefix, Protocol, ServiceSet, ports
-from citrix_netpolicy.omissions import RoleMissing
-from citrix_netpolicy.policy import Direction
-from citrix_netpolicy.resolve import feature_states, resolve
-from citrix_netpolicy.traffic import reach_of
+from citrix_netpolicy.meeting import feature_states
+from citrix_netpolicy.net import Protocol, ServiceSet, ports
+from citrix_netpolicy.omissions import NotForTheInternet, RoleMissing
+from citrix_netpolicy.resolve import resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from datetime import date
 
-    from citrix_netpolicy.errors import Mark
+    from citrix_netpolicy.errors import DataPath, Mark
     from citrix_netpolicy.inputs.catalog import Catalog
-    from citrix_netpolicy.inputs.deployment import Deployment
+    from citrix_netpolicy.inputs.deployment import Deployment, External, Justified, Tier
     from citrix_netpolicy.policy import Policy
-    from citrix_netpolicy.resolve import Resolution
+    from citrix_netpolicy.resolve import Flow, Resolution
 
 __all__ = ["CHECKS", "lint"]
 
@@ -96,24 +95,59 @@ def lint(
 
 
 def _open_to_the_world(compiled: _Compiled) -> Iterator[Finding]:
-    """Services that any address may reach although a cause of them is not meant for the Internet."""
-    for group in compiled.policy.groups:
-        rules = group.side(Direction.INGRESS)
-        # Rules are only made where one of them does open something to every address.
-        if not any(reach_of(rules).services(Prefix(version, 0, 0)) for version in BITS):
+    """Services that anybody may reach, or that may reach anybody, and that are not meant for the Internet.
+
+    A port that is open to anybody is so for all that listens there, whoever else was meant.
+    """
+    deployment = compiled.deployment
+    world = {name for name, external in deployment.external.items() if external.is_the_world}
+    sides: dict[tuple[str, str], list[tuple[str, Flow]]] = {}
+    for flow in compiled.resolution.flows if world else ():
+        sides.setdefault((flow.destination, "from"), []).append((flow.source, flow))
+        sides.setdefault((flow.source, "to"), []).append((flow.destination, flow))
+    for (tier, way), side in sorted(sides.items()):
+        peers = sorted({peer for peer, _ in side if peer in world})
+        if tier not in deployment.tiers or not peers:
             continue
-        for rule in rules:
-            inside = [cause.id for cause in rule.causes if not cause.internet]
-            if inside and isinstance(rule.peer, Prefix) and rule.peer.length == 0:
-                yield Finding(
-                    "open-to-the-world",
-                    group.tier,
-                    f"tier `{group.tier}` opens {rule.service} to any address ({rule.peer}), "
-                    f"including flows not meant for the Internet: {', '.join(inside)}",
-                    "narrow the peer's addresses, or move roles that face the Internet to their own tier",
-                    locations=compiled.at("tiers", group.tier),
-                    network=group.network,
-                )
+        opened = ServiceSet.union(flow.services for peer, flow in side if peer in world)
+        inside = [
+            flow
+            for peer, flow in side
+            if not flow.cause.internet and (peer in world or way == "from") and flow.services & opened
+        ]
+        if inside:
+            causes = ", ".join(sorted({flow.cause.id for flow in inside}))
+            services = ServiceSet.union(flow.services for flow in inside) & opened
+            yield Finding(
+                "open-to-the-world",
+                tier,
+                f"tier `{tier}` opens {services} {way} any address ({', '.join(peers)}), including flows "
+                f"that are not meant for the Internet: {causes}",
+                "narrow the peer's addresses, or move roles that face the Internet to their own tier",
+                locations=compiled.at("tiers", tier),
+                network=deployment.network_of(tier),
+            )
+
+
+def _not_for_the_internet(compiled: _Compiled) -> Iterator[Finding]:
+    """Entries that an end which is open to the world does not get."""
+    busy = {flow.cause.id for flow in compiled.resolution.flows}
+    left: dict[str, set[str]] = {}
+    for item in compiled.resolution.omissions:
+        if isinstance(item, NotForTheInternet):
+            left.setdefault(item.world, set()).add(item.entry)
+    for world, entries in sorted(left.items()):
+        # Where others get them, this is what was meant; where nobody does, something may be missing.
+        is_missing = not entries <= busy
+        yield Finding(
+            "not-for-the-internet",
+            world,
+            f"`{world}` is open to the world, so it does not get what is not meant for the Internet: "
+            f"{', '.join(sorted(entries))}",
+            "narrow its addresses, or turn on what it may reach by its own `features` or a flow",
+            Severity.WARNING if is_missing else Severity.NOTE,
+            locations=compiled.at("external", world),
+        )
 
 
 def _egress_to_any_address(compiled: _Compiled) -> Iterator[Finding]:
@@ -150,7 +184,7 @@ def _unserved_roles(compiled: _Compiled) -> Iterator[Finding]:
 
 
 def _idle_features(compiled: _Compiled) -> Iterator[Finding]:
-    """Features that the site sets to another state than it would have, without any effect."""
+    """Features that the site sets to another state than they would have, without any effect."""
     deployment = compiled.deployment
     for name in sorted(deployment.features):
         others = {other: state for other, state in deployment.features.items() if other != name}
@@ -159,14 +193,27 @@ def _idle_features(compiled: _Compiled) -> Iterator[Finding]:
         if deployment.features[name] is without[name]:
             continue
         if compiled.is_unmoved_by(features=flipped):
-            state = "on" if deployment.features[name] else "off"
-            yield Finding(
-                "feature-without-effect",
-                name,
-                f"feature `{name}` is {state}, which has no effect here",
-                "remove it, or deploy the roles that it affects",
-                locations=compiled.at("features", name),
-            )
+            yield _idle_feature(compiled, name, ("features", name), "here", is_on=deployment.features[name])
+    for kind in ("tiers", "external"):
+        ends: Mapping[str, Tier | External] = getattr(deployment, kind)
+        for end in sorted(ends):
+            features = ends[end].features
+            for name in sorted(features):
+                others = {other: state for other, state in features.items() if other != name}
+                changed = {**ends, end: ends[end]._with(features=others)}
+                if compiled.is_unmoved_by(**{kind: changed}):
+                    path = (kind, end, "features", name)
+                    yield _idle_feature(compiled, name, path, f"for `{end}`", is_on=features[name])
+
+
+def _idle_feature(compiled: _Compiled, name: str, path: DataPath, where: str, *, is_on: bool) -> Finding:
+    return Finding(
+        "feature-without-effect",
+        name,
+        f"feature `{name}` is {'on' if is_on else 'off'}, which has no effect {where}",
+        "remove it, or deploy the roles that it affects",
+        locations=compiled.at(*path),
+    )
 
 
 def _idle_parameters(compiled: _Compiled) -> Iterator[Finding]:
@@ -212,8 +259,9 @@ def _port_collisions(compiled: _Compiled) -> Iterator[Finding]:
 
 def _idle_exclusions(compiled: _Compiled) -> Iterator[Finding]:
     """Exclusions of entries that would give nothing anyway."""
-    for index, exclusion in enumerate(compiled.deployment.exclude):
-        others = tuple(one for one in compiled.deployment.exclude if one.entry != exclusion.entry)
+    exclude = compiled.deployment.exclude
+    for index, exclusion in enumerate(exclude):
+        others = (*exclude[:index], *exclude[index + 1 :])
         if compiled.is_unmoved_by(exclude=others):
             yield Finding(
                 "exclusion-without-effect",
@@ -238,20 +286,35 @@ def _idle_flows(compiled: _Compiled) -> Iterator[Finding]:
             )
 
 
-def _expired_acceptances(compiled: _Compiled) -> Iterator[Finding]:
-    """Find acceptances whose last day has passed.
+def _expired(compiled: _Compiled) -> Iterator[Finding]:
+    """Find acceptances, flows and exclusions whose last day has passed.
 
     They still hold: a date must not break a run.
     """
-    for index, acceptance in enumerate(compiled.deployment.accept):
-        if compiled.today is not None and acceptance.is_expired(compiled.today):
-            owner = f" (owner: {acceptance.owner})" if acceptance.owner else ""
+    deployment = compiled.deployment
+    justified: list[tuple[str, str, str, DataPath, Justified]] = [
+        *(
+            ("acceptance", one.finding, f"`{one.finding}` is accepted", ("accept", index), one)
+            for index, one in enumerate(deployment.accept)
+        ),
+        *(
+            ("flow", name, f"flow `{name}` is wanted", ("flows", name), deployment.flows[name])
+            for name in sorted(deployment.flows)
+        ),
+        *(
+            ("exclusion", one.entry, f"entry `{one.entry}` is excluded", ("exclude", index), one)
+            for index, one in enumerate(deployment.exclude)
+        ),
+    ]
+    for kind, subject, what, path, item in justified:
+        if compiled.today is not None and item.is_expired(compiled.today):
+            owner = f" (owner: {item.owner})" if item.owner else ""
             yield Finding(
-                "acceptance-expired",
-                acceptance.finding,
-                f"`{acceptance.finding}` is accepted until {acceptance.until}, which has passed{owner}",
-                "decide again: move `until`, or remove the acceptance and what makes it necessary",
-                locations=compiled.at("accept", index, "until"),
+                f"{kind}-expired",
+                subject,
+                f"{what} until {item.until}, which has passed{owner}",
+                f"decide again: move `until`, or remove the {kind} and what makes it necessary",
+                locations=compiled.at(*path, "until"),
             )
 
 
@@ -289,6 +352,7 @@ def _roles_without_subnet(compiled: _Compiled) -> Iterator[Finding]:
 
 CHECKS: Final[tuple[Callable[[_Compiled], Iterator[Finding]], ...]] = (
     _open_to_the_world,
+    _not_for_the_internet,
     _egress_to_any_address,
     _unserved_roles,
     _port_collisions,
@@ -296,7 +360,7 @@ CHECKS: Final[tuple[Callable[[_Compiled], Iterator[Finding]], ...]] = (
     _idle_parameters,
     _idle_exclusions,
     _idle_flows,
-    _expired_acceptances,
+    _expired,
     _lonely_tiers,
     _roles_without_subnet,
 )

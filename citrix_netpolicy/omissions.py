@@ -15,6 +15,7 @@ __all__ = [
     "Needless",
     "NewerEdition",
     "NoCommonFamily",
+    "NotForTheInternet",
     "Omission",
     "ParameterUnset",
     "RoleMissing",
@@ -25,14 +26,19 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class FeatureOff:
-    """The entry, or a service of it, wants a feature in the other state; `state` is what the feature has."""
+    """The entry, or a service of it, wants a feature in the other state; `state` is what the feature has.
+
+    It names two ends where it is one of them that says so.
+    """
 
     entry: str
     feature: str
     state: bool
+    source: str = ""
+    destination: str = ""
 
     def __str__(self) -> str:
-        return f"feature `{self.feature}` is {'on' if self.state else 'off'}"
+        return f"feature `{self.feature}` is {'on' if self.state else 'off'}" + _between(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +69,28 @@ class ParameterUnset:
 
 @dataclass(frozen=True, slots=True)
 class Excluded:
-    """The deployment does without the entry, for this reason."""
+    """The deployment does without the entry, everywhere or between two ends, for this reason."""
 
     entry: str
     reason: str
+    source: str = ""
+    destination: str = ""
 
     def __str__(self) -> str:
-        return f"excluded by the deployment: {self.reason}"
+        return f"excluded by the deployment{_between(self)}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class NotForTheInternet:
+    """One of the ends is open to the world, and neither the catalogue nor that end wants the entry there."""
+
+    entry: str
+    source: str
+    destination: str
+    world: str
+
+    def __str__(self) -> str:
+        return f"`{self.world}` is open to the world, and this is not meant for the Internet" + _between(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +153,21 @@ class NewerEdition:
         return f"came with edition {self.since}"
 
 
+def _between(omission: FeatureOff | Excluded | NotForTheInternet) -> str:
+    ends = (omission.source, omission.destination)
+    return f" between `{ends[0]}` and `{ends[1]}`" if all(ends) else f" for `{ends[0]}`" if ends[0] else ""
+
+
 Omission = (
-    FeatureOff | RoleMissing | ParameterUnset | Excluded | Treated | NoCommonFamily | Needless | NewerEdition
+    FeatureOff
+    | RoleMissing
+    | ParameterUnset
+    | Excluded
+    | Treated
+    | NotForTheInternet
+    | NoCommonFamily
+    | Needless
+    | NewerEdition
 )
 # A name below the union's own says its parts to `isinstance` and to tests.
 OMISSIONS: Final[tuple[type[Omission], ...]] = get_args(Omission)

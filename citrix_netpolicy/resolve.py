@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING
 from citrix_netpolicy import limits
 from citrix_netpolicy.errors import InputError, Problem, in_order, nearest
 from citrix_netpolicy.inputs.base import FIRST_EDITION
-from citrix_netpolicy.net import BITS, EMPTY, Protocol, ServiceSet
+from citrix_netpolicy.meeting import Excluding, Meetings, feature_states, features_of
+from citrix_netpolicy.net import ServiceSet
 from citrix_netpolicy.omissions import (
     Excluded,
-    FeatureOff,
     Needless,
     NewerEdition,
-    NoCommonFamily,
-    ParameterUnset,
     RoleMissing,
     Treated,
     omission_order,
@@ -25,14 +23,14 @@ from citrix_netpolicy.omissions import (
 from citrix_netpolicy.policy import Cause
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from citrix_netpolicy.errors import DataPath
-    from citrix_netpolicy.inputs.catalog import Catalog, CatalogService, Entry
-    from citrix_netpolicy.inputs.deployment import Deployment, Tier
+    from citrix_netpolicy.inputs.catalog import Catalog, Entry
+    from citrix_netpolicy.inputs.deployment import CustomFlow, Deployment, Exclusion
     from citrix_netpolicy.omissions import Omission
 
-__all__ = ["Flow", "NamedDestination", "Resolution", "feature_states", "resolve"]
+__all__ = ["Flow", "NamedDestination", "Resolution", "resolve"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +84,17 @@ class _Resolver:
         self.named: list[NamedDestination] = []
         self.omissions: dict[Omission, None] = {}
         self.pairs = 0  # of ends, looked at so far
+        self.said = frozenset(name for end in deployment.ends.values() for name in end.features)
 
     def resolution(self) -> Resolution:
         problems = list(_vocabulary_problems(self.deployment, self.catalog))
         if problems:
             raise InputError(in_order(problems))
-        excluded = {exclusion.entry: exclusion.reason for exclusion in self.deployment.exclude}
+        excluded = {
+            exclusion.entry: exclusion.reason
+            for exclusion in self.deployment.exclude
+            if not (exclusion.source or exclusion.destination)
+        }
         for entry in self.catalog.entries:
             if not self.deployment.has_edition(entry.since):
                 self._omit(NewerEdition(entry.id, entry.since))
@@ -108,18 +111,17 @@ class _Resolver:
         )
 
     @cached_property
-    def features(self) -> dict[str, bool]:
-        return feature_states(self.deployment, self.catalog)
-
-    @cached_property
-    def families(self) -> dict[str, frozenset[int]]:
-        """The address families of each tier and external; one without addresses may have both."""
-        tiers = ((name, tier.subnets) for name, tier in self.deployment.tiers.items())
-        externals = ((name, external.addresses or ()) for name, external in self.deployment.external.items())
-        return {
-            name: frozenset(prefix.version for prefix in prefixes) or frozenset(BITS)
-            for name, prefixes in (*tiers, *externals)
-        }
+    def meetings(self) -> Meetings:
+        exclusions: dict[str, list[Excluding]] = {}
+        for exclusion in self.deployment.exclude:
+            if exclusion.source or exclusion.destination:
+                sources, destinations = (
+                    frozenset(self._named_ends(names)[0]) if names else None
+                    for names in (exclusion.source, exclusion.destination)
+                )
+                excluding = Excluding(sources, destinations, exclusion.reason)
+                exclusions.setdefault(exclusion.entry, []).append(excluding)
+        return Meetings(self.deployment, self.catalog, exclusions)
 
     @cached_property
     def holders(self) -> dict[str, tuple[str, ...]]:
@@ -134,16 +136,13 @@ class _Resolver:
         self.omissions |= dict.fromkeys(omissions)
 
     def _resolve_entry(self, entry: Entry) -> None:
-        unmet = self._unmet(entry.id, entry.features)
-        if unmet:
-            self._omit(unmet)
-            return
-        services, omissions = self._services(entry)
-        if not services:
+        is_same_everywhere = not features_of(entry) & self.said
+        services, omissions = self.meetings.services(entry)
+        if is_same_everywhere and not services:
             self._omit(*omissions)
             return
         if entry.treatment == "name":
-            self._name_destinations(entry, services)
+            self._name_destinations(entry)
             return
         pairs: dict[tuple[str, str], None] = {}
         for roles_of_source, roles_of_destination in self._variants(entry):
@@ -151,9 +150,31 @@ class _Resolver:
             self._count(sources, destinations, f"entry `{entry.id}`")
             pairs |= dict.fromkeys(product(sources, destinations))
         if pairs:
-            self._connect(pairs, services, self._cause(entry))
-        else:
+            self._connect_all(entry, pairs)
+        elif services:
             self._leave_for_want_of_roles(entry)
+        else:
+            self._omit(*omissions)
+
+    def _connect_all(self, entry: Entry, pairs: Iterable[tuple[str, str]]) -> None:
+        """Add a flow for each pair of ends that meet, and note why others have none."""
+        cause = self._cause(entry)
+        between: dict[tuple[tuple[str, bool], ...], tuple[ServiceSet, list[Omission]]] = {}
+        left: list[Omission] = []
+        count = len(self.flows)
+        for source, destination in pairs:
+            saying = self.meetings.saying(entry, source, destination)
+            if saying not in between:
+                between[saying] = self.meetings.services(entry, source, destination)
+            services, omissions = between[saying]
+            if not services:
+                # What these ends say, others may say as well, but a pair has reasons of its own.
+                left += self.meetings.services(entry, source, destination)[1] if saying else omissions
+                continue
+            apart = self.meetings.apart(entry, source, destination)
+            apart = apart or self._connect(source, destination, services, cause)
+            left += [apart] if apart else []
+        self._leave(left, is_used=len(self.flows) > count)
 
     def _cause(self, entry: Entry) -> Cause:
         citations = tuple(str(citation) for citation in self.catalog.citations(entry))
@@ -166,14 +187,14 @@ class _Resolver:
         yield entry.source, entry.destination
         for name, role in self.catalog.roles.items() if entry.stand_in else ():
             part = role.stands_in_for
-            if part and self.features[part.feature]:
+            if part and self.meetings.is_on(part.feature):
                 source, destination = (
                     tuple(name if one == part.role else one for one in end)
                     for end in (entry.source, entry.destination)
                 )
                 yield source, destination
 
-    def _name_destinations(self, entry: Entry, services: ServiceSet) -> None:
+    def _name_destinations(self, entry: Entry) -> None:
         """Note what the holders of the source roles reach by name. A rule needs their tier's consent."""
         sources, nobody = self._ends(entry.source)
         if not sources:
@@ -182,6 +203,11 @@ class _Resolver:
         wanted = {member for role in entry.source for member in self.catalog.members(role)}
         cause = self._cause(entry)
         for source in sources:
+            services, omissions = self.meetings.services(entry, source)
+            excluded = self.meetings.excluded(entry, source)
+            if excluded or not services:
+                self._omit(*([excluded] if excluded else omissions))
+                continue
             roles = tuple(role for role in self.deployment.ends[source].roles if role in wanted)
             self.named.append(NamedDestination(source, roles, entry.names, services, cause))
             if not self.deployment.opens_to_names(source):
@@ -209,7 +235,9 @@ class _Resolver:
         for role in dict.fromkeys((*nobody, *nobody_there)):
             self._omit(RoleMissing(cause.id, (role,)))
         self._count(sources, destinations, f"flow `{name}`", ("flows", name))
-        self._connect(product(sources, destinations), services, cause)
+        count = len(self.flows)
+        left = [self._connect(*pair, services, cause) for pair in product(sources, destinations)]
+        self._leave(filter(None, left), is_used=len(self.flows) > count)
 
     def _count(self, sources: list[str], destinations: list[str], what: str, path: DataPath = ()) -> None:
         """Refuse what would take too long to work out, before it is."""
@@ -222,74 +250,18 @@ class _Resolver:
             hint = "describe parts of the site in deployments of their own"
             raise InputError(self.deployment.problem("too-many", path, message, hint))
 
-    def _connect(self, pairs: Iterable[tuple[str, str]], services: ServiceSet, cause: Cause) -> None:
-        """Add a flow for each pair of ends. A pair that can have none is reported.
+    def _connect(self, source: str, destination: str, services: ServiceSet, cause: Cause) -> Omission | None:
+        """Add the flow between two ends, or tell why no rule can be wanted there."""
+        omission = self.meetings.unreachable(cause.id, source, destination, services)
+        if omission is None:
+            families = self.meetings.families
+            usable = services.without_icmp_beside(families[source] & families[destination])
+            self.flows.append(Flow(source, destination, usable, cause))
+        return omission
 
-        Pairs that need none, because the same entry connects others, are passed over.
-        """
-        found = False
-        needless: list[Omission] = []
-        for source, destination in pairs:
-            omission = self._apart(source, destination, services, cause)
-            if isinstance(omission, Needless):
-                needless.append(omission)
-            elif omission:
-                self._omit(omission)
-            else:
-                usable = services.without_icmp_beside(self.families[source] & self.families[destination])
-                self.flows.append(Flow(source, destination, usable, cause))
-                found = True
-        if not found:
-            self._omit(*needless)
-
-    def _apart(self, source: str, destination: str, services: ServiceSet, cause: Cause) -> Omission | None:
-        """Tell why two ends do not meet for these services, or return None when they do.
-
-        This is the one place that decides it.
-        """
-        tiers = self.deployment.tiers
-        if source not in tiers and destination not in tiers:
-            return Needless(cause.id, source, destination, "outside")
-        if source == destination and _is_one_host(tiers[source]):
-            return Needless(cause.id, source, destination, "one-host")
-        for tier, peer in ((source, destination), (destination, source)):
-            external = self.deployment.external.get(peer)
-            if external and external.networks and self.deployment.network_of(tier) not in external.networks:
-                return Needless(cause.id, source, destination, "other-network")
-        families = self.families[source] & self.families[destination]
-        if not families:
-            return NoCommonFamily(cause.id, source, destination)
-        if not services.without_icmp_beside(families):
-            return NoCommonFamily(cause.id, source, destination, str(services))
-        return None
-
-    def _services(self, entry: Entry) -> tuple[ServiceSet, list[Omission]]:
-        """Return the services of an entry in this deployment, and why the others are left out."""
-        services = EMPTY
-        omissions: list[Omission] = []
-        for service in entry.services:
-            omission = self._unmet(entry.id, service.features) or self._unset(entry.id, service)
-            if omission:
-                omissions.append(omission)
-            else:
-                moved = self.deployment.parameters.get(service.parameter or "")
-                services |= service.services(moved)
-        return services, omissions
-
-    def _unmet(self, entry: str, features: Iterable[str]) -> FeatureOff | None:
-        """Return which of the features does not hold, or nothing."""
-        for name in features:
-            wanted, feature = not name.startswith("!"), name.removeprefix("!")
-            if self.features[feature] is not wanted:
-                return FeatureOff(entry, feature, not wanted)
-        return None
-
-    def _unset(self, entry: str, service: CatalogService) -> ParameterUnset | None:
-        if service.ports or service.protocol in (Protocol.ICMP, Protocol.ICMPV6):
-            return None
-        if service.parameter is None or service.parameter in self.deployment.parameters:
-            return None
-        return ParameterUnset(entry, service.parameter)
+    def _leave(self, omissions: Iterable[Omission], *, is_used: bool) -> None:
+        """Note why pairs of ends have no flow. That none is needed matters only where there is no other."""
+        self._omit(*(one for one in omissions if not (is_used and isinstance(one, Needless))))
 
     def _ends(self, roles: Iterable[str]) -> tuple[list[str], list[str]]:
         """Return the tiers and externals that have one of the roles, and the roles nobody has."""
@@ -313,27 +285,8 @@ class _Resolver:
         return sorted(ends), nobody
 
 
-def feature_states(deployment: Deployment, catalog: Catalog) -> dict[str, bool]:
-    """Return every feature of the catalogue, on or off in this site."""
-    deployed = {role for end in deployment.ends.values() for role in end.roles}
-    states = {}
-    for name, feature in catalog.features.items():
-        if not deployment.has_edition(feature.since):
-            states[name] = False
-            continue
-        has_product = not feature.roles or not deployed.isdisjoint(feature.roles)
-        states[name] = deployment.features.get(name, feature.default and has_product)
-    return states
-
-
 def _treated(entry: Entry) -> Treated:
     return Treated(entry.id, entry.treatment, entry.reason, entry.duplicate_of)
-
-
-def _is_one_host(tier: Tier) -> bool:
-    """Tell whether a tier is a single machine: at most one address in each family."""
-    versions = [prefix.version for prefix in tier.subnets]
-    return all(prefix.first == prefix.last for prefix in tier.subnets) and len(versions) == len(set(versions))
 
 
 def _vocabulary_problems(deployment: Deployment, catalog: Catalog) -> Iterator[Problem]:
@@ -360,45 +313,64 @@ def _vocabulary_problems(deployment: Deployment, catalog: Catalog) -> Iterator[P
                 yield from unknown(path, "role", role, placeable)
     if deployment.edition is not None:
         yield from unknown(("edition",), "edition", deployment.edition, (FIRST_EDITION, *catalog.editions))
-    for name in deployment.features:
-        yield from unknown(("features", name), "feature", name, catalog.features)
-        feature = catalog.features.get(name)
-        if feature and not deployment.has_edition(feature.since):
-            pinned = deployment.edition
-            message = f"feature `{name}` was added in edition {feature.since}; the deployment uses {pinned}"
-            hint = f"remove it, or set `edition: {feature.since}`"
-            yield deployment.problem("newer-edition", ("features", name), message, hint)
+    for above, features in _feature_places(deployment):
+        for name in features:
+            where = (*above, "features", name)
+            yield from unknown(where, "feature", name, catalog.features)
+            feature = catalog.features.get(name)
+            if feature and not deployment.has_edition(feature.since):
+                message = f"feature `{name}` was added in edition {feature.since}; "
+                message += f"the deployment uses {deployment.edition}"
+                hint = f"remove it, or set `edition: {feature.since}`"
+                yield deployment.problem("newer-edition", where, message, hint)
     for name in deployment.parameters:
         yield from unknown(("parameters", name), "parameter", name, catalog.parameters)
     entries = {entry.id for entry in catalog.entries}
     for index, exclusion in enumerate(deployment.exclude):
         yield from unknown(("exclude", index, "entry"), "entry", exclusion.entry, entries)
     ends_and_roles = {*deployment.ends, *catalog.roles}
-    for name, flow in deployment.flows.items():
-        for key, names in (("source", flow.source), ("destination", flow.destination)):
+    between: Iterable[tuple[DataPath, CustomFlow | Exclusion]] = (
+        *((("flows", name), flow) for name, flow in deployment.flows.items()),
+        *((("exclude", index), exclusion) for index, exclusion in enumerate(deployment.exclude)),
+    )
+    for above, item in between:
+        for key, names in (("source", item.source), ("destination", item.destination)):
             for index, word in enumerate(names):
                 kind = "tier, external or role"
-                yield from unknown(("flows", name, key, index), kind, word, ends_and_roles)
+                yield from unknown((*above, key, index), kind, word, ends_and_roles)
     yield from _feature_problems(deployment, catalog)
 
 
+def _feature_places(deployment: Deployment) -> Iterator[tuple[DataPath, Mapping[str, bool]]]:
+    """Yield every place that turns features on or off."""
+    yield (), deployment.features
+    yield from ((("tiers", name), tier.features) for name, tier in deployment.tiers.items())
+    yield from ((("external", name), external.features) for name, external in deployment.external.items())
+
+
 def _feature_problems(deployment: Deployment, catalog: Catalog) -> Iterator[Problem]:
-    states = feature_states(deployment, catalog)
-    told: set[frozenset[str]] = set()
-    for name, feature in catalog.features.items():
-        if not states[name]:
-            continue
-        for other in feature.requires:
-            if not states[other]:
-                chosen = name if name in deployment.features else other
-                message = f"feature `{name}` needs `{other}`, which is off"
-                yield deployment.problem(
-                    "feature-needed", ("features", chosen), message, f"turn it on: `{other}: true`"
-                )
-        for other in feature.conflicts:
-            if states[other] and frozenset((name, other)) not in told:
-                told.add(frozenset((name, other)))
-                chosen, default = (name, other) if name in deployment.features else (other, name)
-                message = f"features `{chosen}` and `{default}` cannot be on together"
-                hint = f"turn one off, for example `{default}: false`"
-                yield deployment.problem("feature-conflict", ("features", chosen), message, hint)
+    """Find features that need what is off, or cannot be on together: in the deployment, or at an end."""
+    whole = feature_states(deployment, catalog)
+    for place, features in _feature_places(deployment):
+        states = {**whole, **features}
+        # What the deployment says is told once, and not again at each end.
+        chosen = catalog.features if not place else features
+        told: set[frozenset[str]] = set()
+        for name in chosen:
+            feature = catalog.features.get(name)
+            if feature is None or not states[name]:
+                continue
+            for other in feature.requires:
+                if not states[other]:
+                    path = (*place, "features", name if name in features else other)
+                    message = f"feature `{name}` needs `{other}`, which is off"
+                    hint = f"turn it on: `{other}: true`"
+                    yield deployment.problem("feature-needed", path, message, hint)
+            for other in feature.conflicts:
+                if states.get(other) and frozenset((name, other)) not in told:
+                    told.add(frozenset((name, other)))
+                    first, second = (name, other) if name in features else (other, name)
+                    path = (*place, "features", first)
+                    message = f"features `{first}` and `{second}` cannot be on together"
+                    hint = f"turn one off, for example `{second}: false`"
+                    yield deployment.problem("feature-conflict", path, message, hint)

@@ -16,8 +16,9 @@ from systems import Flows, Site, flows_of, load_systems
 from citrix_netpolicy.errors import InputError
 from citrix_netpolicy.inputs.catalog import Catalog, Entry, load_catalog
 from citrix_netpolicy.inputs.deployment import Deployment
+from citrix_netpolicy.meeting import feature_states
 from citrix_netpolicy.net import EMPTY
-from citrix_netpolicy.resolve import feature_states, resolve
+from citrix_netpolicy.resolve import resolve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

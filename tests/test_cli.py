@@ -249,8 +249,9 @@ def test_findings_are_warnings(tmp_path: Path, capsys: pytest.CaptureFixture[str
     printed = capsys.readouterr()
     assert printed.out == ""
     warnings = [line for line in printed.err.splitlines() if line.startswith("warning: ")]
-    open_ports = [line for line in warnings if line.endswith("[open-to-the-world]")]
-    assert any("tier `netscaler-mgmt` opens tcp 22" in line and "0.0.0.0/0" in line for line in open_ports)
+    (world,) = [line for line in warnings if line.endswith("[not-for-the-internet]")]
+    assert "`admin-workstation`" in world
+    assert "adc-admin-ssh" in world
     assert any("`sql`" in line and line.endswith("[tier-without-peers]") for line in warnings)
     lines = printed.err.splitlines()
     missing = "\n".join(line for line in lines if line.endswith("[role-without-subnet]"))

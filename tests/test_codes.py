@@ -99,7 +99,7 @@ def _shape(code: str) -> re.Pattern[str]:
 def test_the_reader_of_codes_sees_every_way_to_give_one() -> None:
     found = used()
     assert found.keys() >= {
-        "acceptance-expired",  # Finding("...", ...)
+        "tier-without-peers",  # Finding("...", ...)
         "unknown-target",  # Problem(code="...")
         "overlap",  # self.problem("...", ...)
         "missing-key",  # refusal(..., code="...")

@@ -24,6 +24,7 @@ ORDER = (
     "grants inputs.base inputs.addresses",
     "minimize",
     "inputs.catalog inputs.deployment",
+    "meeting",
     "resolve",
     "lint",
     "compiler",

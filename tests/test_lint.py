@@ -125,13 +125,15 @@ def test_roles_are_missed_where_another_waits_for_them() -> None:
 
 def test_administrators_everywhere_are_found() -> None:
     external = {**SOUND["external"], "admin-workstation": ["0.0.0.0/0"]}
-    assert set(findings(external=external)["open-to-the-world"]) == {"netscaler-mgmt", "ddc"}
+    found = findings(external=external)
+    assert found["not-for-the-internet"] == ["admin-workstation"]
+    assert "open-to-the-world" not in found
 
 
 def test_any_address_of_ipv6_is_the_world_too() -> None:
     tiers = {**without("netscaler-mgmt"), "netscaler-mgmt": ["2001:db8::/64"]}
     external = {**SOUND["external"], "admin-workstation": ["::/0"]}
-    assert findings(tiers=tiers, external=external)["open-to-the-world"].count("netscaler-mgmt") > 0
+    assert findings(tiers=tiers, external=external)["not-for-the-internet"] == ["admin-workstation"]
 
 
 def test_open_egress_is_no_finding_of_names() -> None:
@@ -143,7 +145,14 @@ def test_open_egress_is_no_finding_of_names() -> None:
 
 
 def test_people_may_reach_the_gateway_from_everywhere_but_not_session_hosts() -> None:
-    assert set(findings(features={"direct-hdx": True})["open-to-the-world"]) == {"storefront", "vda"}
+    found = findings(features={"direct-hdx": True})
+    assert found["not-for-the-internet"] == ["user-device"]
+    assert "open-to-the-world" not in found
+    people = {
+        **SOUND["external"],
+        "user-device": {"addresses": ["0.0.0.0/0"], "features": {"direct-hdx": True}},
+    }
+    assert set(findings(external=people)["open-to-the-world"]) == {"storefront", "vda"}
 
 
 def test_a_feature_that_changes_nothing() -> None:
@@ -228,7 +237,9 @@ def test_egress_for_names_is_found_with_what_it_is_for() -> None:
     assert any("*.nssvc.net" in message for message in messages)
 
 
-def _two_networks(*roles: str, features: dict[str, bool] | None = None, **more: Any) -> Deployment:
+def _two_networks(
+    *roles: str, features: dict[str, bool] | None = None, flows: dict[str, Any] | None = None, **more: Any
+) -> Deployment:
     """Two networks with the same roles in each, every tier named after its network."""
     tiers = {
         f"{role}-{network}": {"roles": [role], "network": network, "subnets": [f"10.{n}.{m}.0/24"], **more}
@@ -237,7 +248,14 @@ def _two_networks(*roles: str, features: dict[str, bool] | None = None, **more: 
     }
     networks = {"east": {"cloud": "aws"}, "west": {"cloud": "aws"}}
     external = {"admin-workstation": ["0.0.0.0/0"]}
-    return Deployment(name="site", networks=networks, tiers=tiers, external=external, features=features or {})
+    return Deployment(
+        name="site",
+        networks=networks,
+        tiers=tiers,
+        external=external,
+        features=features or {},
+        flows=flows or {},
+    )
 
 
 def _subjects(deployment: Deployment, code: str) -> set[str]:
@@ -245,16 +263,16 @@ def _subjects(deployment: Deployment, code: str) -> set[str]:
 
 
 def test_tiers_of_every_network_are_looked_at() -> None:
-    assert _subjects(_two_networks("netscaler-mgmt", "ddc"), "open-to-the-world") == {
+    flow = {"source": "admin-workstation", "destination": ["netscaler-mgmt", "ddc"], "reason": "All"}
+    opened = {"all": {**flow, "services": {"protocol": "tcp", "ports": 22}}}
+    assert _subjects(_two_networks("netscaler-mgmt", "ddc", flows=opened), "open-to-the-world") == {
         *("netscaler-mgmt-east", "netscaler-mgmt-west", "ddc-east", "ddc-west")
     }
     assert _subjects(_two_networks("netscaler-lom"), "tier-without-peers") == {
         "netscaler-lom-east",
         "netscaler-lom-west",
     }
-    named = _two_networks(
-        *("vda", "cloud-connector"), features={"rendezvous": True}, **{"egress-to-names": "open"}
-    )
+    named = _two_networks(*("vda", "cloud-connector"), features={"rendezvous": True}, egress_to_names="open")
     assert _subjects(named, "egress-to-any-address") == set(named.tiers)
 
 
@@ -277,6 +295,8 @@ parameters:
   pvs-soap-ports: 54400
 flows:
   metrics: {source: pvs, destination: ddc, services: {protocol: tcp, ports: 1}, reason: Metrics}
+  shell:
+    {source: admin-workstation, destination: brokers, services: {protocol: tcp, ports: 22}, reason: Shell}
 exclude:
   - {entry: ddc-peer, reason: one controller}
   - {entry: ddc-vcenter, reason: none}
@@ -289,13 +309,14 @@ exclude:
     assert places.pop("role-without-subnet") == set()
     assert places.pop("role-cannot-work") >= {("ddc", 6)}
     assert places == {
-        "open-to-the-world": {("netscaler-mgmt", 5), ("brokers", 6)},
+        "open-to-the-world": {("brokers", 6)},
+        "not-for-the-internet": {("admin-workstation", 9)},
         "egress-to-any-address": {("cloud-connector", 7)},
         "feature-without-effect": {("tacacs-auth", 12)},
         "port-taken": {("xml-service-port", 14)},
         "parameter-without-effect": {("pvs-soap-ports", 15)},
         "flow-without-effect": {("metrics", 17)},
-        "exclusion-without-effect": {("ddc-vcenter", 20)},
+        "exclusion-without-effect": {("ddc-vcenter", 22)},
         "tier-without-peers": {("netscaler-lom", 4)},
     }
 

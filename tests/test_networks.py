@@ -213,7 +213,7 @@ def test_one_network_of_several_tells_no_findings_of_other_tiers() -> None:
         "name": "site",
         "networks": {"east": {"cloud": "aws"}, "west": {"cloud": "aws"}},
         "tiers": tiers,
-        "external": {"admin-workstation": ["0.0.0.0/0"]},
+        "external": {"user-device": {"addresses": ["0.0.0.0/0"], "features": {"direct-hdx": True}}},
         "features": {"tacacs-auth": True},
         "parameters": {"xml-service-port": 9095},
     }

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from citrix_netpolicy.net import Prefix
+from citrix_netpolicy.net import Prefix, merge_prefixes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
-__all__ = ["external_refusal", "subnet_refusal"]
+__all__ = ["external_refusal", "is_the_world", "subnet_refusal"]
 
 
 class _Special(NamedTuple):
@@ -50,6 +50,8 @@ _SPECIAL: Final = {
 }
 # A tier as wide as this is a slip of the keyboard: all private address space of a kind fits into these.
 _WIDEST: Final = {4: 8, 6: 16}
+# IPv6 gives out addresses of 2000::/3 only.
+_WORLD: Final = {4: Prefix.parse("0.0.0.0/0"), 6: Prefix.parse("2000::/3")}
 
 
 def subnet_refusal(prefix: Prefix, cloud: str) -> str:
@@ -70,3 +72,12 @@ def external_refusal(prefix: Prefix) -> str:
         if special.first <= prefix.first and prefix.last <= special.last and not special.is_peer:
             return f"`{prefix}` cannot be a peer: these addresses are {special.what}"
     return ""
+
+
+def is_the_world(prefixes: Iterable[Prefix]) -> bool:
+    """Tell whether prefixes hold at least half of all IPv4 addresses, or of those that IPv6 has given out."""
+    held = dict.fromkeys(_WORLD, 0)
+    for prefix in merge_prefixes(prefixes):
+        world = _WORLD[prefix.version]
+        held[prefix.version] += max(0, min(prefix.last, world.last) - max(prefix.first, world.first) + 1)
+    return any(2 * held[version] > world.last - world.first for version, world in _WORLD.items())

@@ -61,6 +61,10 @@ class Part(Model):
             data = {name: value for name, value in data.__dict__.items() if value != fields[name].default}
         return handler(data)
 
+    def _with(self, **changes: Any) -> Self:
+        """Return an unchecked copy, for those who change one valid value to another and are in a hurry."""
+        return self.model_copy(update=changes)
+
 
 def listed(value: Any) -> Any:
     """Let one value stand for a list of one. A value may itself be a named tuple."""

@@ -172,7 +172,29 @@ ApiVersion = Annotated[
 ]
 Text = Annotated[str, at_most(limits.TEXT, "characters")]
 Reason = Annotated[Text, BeforeValidator(_reason)]
+Features = dict[str, StrictBool]
+_FEATURES_OF_AN_END: Final = (
+    "features on or off for what this end takes part in, whatever the deployment says"
+)
 Day = Annotated[str, BeforeValidator(_day), WithJsonSchema({"type": "string", "format": "date"})]
+
+
+class Justified(Part):
+    """Why something is there that a reviewer would ask about, and who answers for it until when.
+
+    After the day `until` it still holds, so that no run fails because of the date; a finding says that
+    somebody should look at it again.
+    """
+
+    reason: Reason = Field(description="why, for reviewers")
+    ticket: Text | None = Field(default=None, description="where the decision is recorded")
+    owner: Text | None = Field(default=None, description="who answers for it")
+    until: Day | None = Field(default=None, description="the last day on which it is meant to hold")
+
+    def is_expired(self, today: date) -> bool:
+        """Tell whether its last day has passed."""
+        # Days in this form sort as text; a `datetime` is a date too, and does not compare with one.
+        return self.until is not None and today.isoformat()[:10] > self.until
 
 
 class Network(Part):
@@ -198,6 +220,7 @@ class Tier(Part):
         description="listed: destinations known by name only are listed for a firewall or proxy; "
         "open: the tier may also open their ports to any address",
     )
+    features: Features = Field(default_factory=dict, description=_FEATURES_OF_AN_END)
 
 
 class PrefixListId(Part):
@@ -220,6 +243,7 @@ class External(Part):
     networks: Words = Field(
         default=(), description="the networks that communicate with it; all when left out"
     )
+    features: Features = Field(default_factory=dict, description=_FEATURES_OF_AN_END)
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -231,14 +255,18 @@ class External(Part):
             )
         return self
 
+    @property
+    def is_the_world(self) -> bool:
+        """Tell whether nearly anybody is this external, however that is written."""
+        return self.service_tag == "Internet" or addresses.is_the_world(self.addresses or ())
 
-class CustomFlow(Part):
+
+class CustomFlow(Justified):
     """A connection of the site's own. Both ends are names of tiers or externals, or roles."""
 
     source: Names
     destination: Names
     services: Services
-    reason: Reason
 
     @model_validator(mode="after")
     def _with_ports(self) -> Self:
@@ -248,31 +276,19 @@ class CustomFlow(Part):
         return self
 
 
-class Exclusion(Part):
-    """A catalogue entry that the site does without."""
+class Exclusion(Justified):
+    """A catalogue entry that the site does without, everywhere or between some ends."""
 
     entry: Text
-    reason: Reason
+    source: Names = Field(default=(), description="only from these: tiers, externals or roles")
+    destination: Names = Field(default=(), description="only to these: tiers, externals or roles")
 
 
-class Acceptance(Part):
-    """A loss, named by the code of its finding and its tiers, that the deployment accepts.
-
-    After the day `until` it still holds, so that no run fails because of the date; `acceptance-expired` says
-    that somebody should look at it again.
-    """
+class Acceptance(Justified):
+    """A loss, named by the code of its finding and its tiers, that the deployment accepts."""
 
     finding: Literal["icmp-widened", "icmpv6-blocked"] = Field(description="the code of the finding")
     subject: Names = Field(description="the affected tiers")
-    reason: Reason = Field(description="why the loss is acceptable, for reviewers")
-    until: Day | None = Field(default=None, description="the last day on which it is meant to hold")
-    ticket: Text | None = Field(default=None, description="where the decision is recorded")
-    owner: Text | None = Field(default=None, description="who answers for it")
-
-    def is_expired(self, today: date) -> bool:
-        """Tell whether its last day has passed."""
-        # Days in this form sort as text; a `datetime` is a date too, and does not compare with one.
-        return self.until is not None and today.isoformat()[:10] > self.until
 
 
 class Quotas(Part):
@@ -319,11 +335,24 @@ def _in_short(data: dict[str, Any]) -> dict[str, Any]:
         elif key in ("tiers", "external"):
             only = "subnets" if key == "tiers" else "addresses"
             short[key] = {name: _short_form(name, value[name], only) for name in sorted(value)}
-        elif key in ("networks", "features", "parameters", "flows"):
+        elif key == "flows":
+            short[key] = {name: _reason_last(value[name]) for name in sorted(value)}
+        elif key in ("exclude", "accept"):
+            short[key] = [_reason_last(item) for item in value]
+        elif key in ("networks", "features", "parameters"):
             short[key] = dict(sorted(value.items()))
         else:
             short[key] = value
     return short
+
+
+def _reason_last(item: dict[str, Any]) -> dict[str, Any]:
+    """Tell first what is meant, and then why."""
+    why = [key for key in ("reason", "until", "ticket", "owner") if key in item]
+    return {
+        **{key: value for key, value in item.items() if key not in why},
+        **{key: item[key] for key in why},
+    }
 
 
 def _short_form(name: str, item: dict[str, Any], only: str) -> Any:
@@ -373,7 +402,7 @@ class Deployment(Model):  # noqa: PLW1641 - it holds maps, so it has no hash
         BeforeValidator(lambda v: _without_roles(v, "addresses")),
         at_most(limits.EXTERNALS, "externals"),
     ] = Field(default_factory=dict, description="peers that get no group")
-    features: dict[str, StrictBool] = Field(default_factory=dict, description="features on or off")
+    features: Features = Field(default_factory=dict, description="features on or off")
     parameters: dict[str, PortRanges] = Field(
         default_factory=dict, description="ports that differ from the defaults"
     )
@@ -689,12 +718,13 @@ class Deployment(Model):  # noqa: PLW1641 - it holds maps, so it has no hash
                 yield self.problem("wrong-cloud", ("tiers", name, "probe-ports"), message, hint)
 
     def _exclusion_problems(self) -> Iterator[Problem]:
-        excluded: set[str] = set()
+        excluded: set[tuple[str, Names, Names]] = set()
         for index, exclusion in enumerate(self.exclude):
-            if exclusion.entry in excluded:
+            what = (exclusion.entry, exclusion.source, exclusion.destination)
+            if what in excluded:
                 message = f"{shown(exclusion.entry)} is excluded twice"
                 yield self.problem("duplicate-value", ("exclude", index), message, "remove one of them")
-            excluded.add(exclusion.entry)
+            excluded.add(what)
 
     def _acceptance_problems(self) -> Iterator[Problem]:
         for index, acceptance in enumerate(self.accept):

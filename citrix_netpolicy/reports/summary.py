@@ -13,6 +13,7 @@ from citrix_netpolicy.omissions import (
     Needless,
     NewerEdition,
     NoCommonFamily,
+    NotForTheInternet,
     ParameterUnset,
     RoleMissing,
     Treated,
@@ -151,5 +152,7 @@ def _kind(omission: Omission) -> str:
             return omission.treatment
         case NewerEdition():
             return "newer edition"
+        case NotForTheInternet():
+            return "not for the Internet"
         case Needless() | NoCommonFamily():
             return "between those ends"

@@ -1,0 +1,183 @@
+"""Which ends of a deployment meet for an entry of the catalogue, and why others do not.
+
+Nothing else decides it: what ends say of features, what is excluded between them, and who is open to the
+world are known here, and neither to those who walk the catalogue nor to those who make rules of flows.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
+
+from citrix_netpolicy.net import BITS, EMPTY, Protocol, ServiceSet
+from citrix_netpolicy.omissions import (
+    Excluded,
+    FeatureOff,
+    Needless,
+    NoCommonFamily,
+    NotForTheInternet,
+    ParameterUnset,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from citrix_netpolicy.inputs.catalog import Catalog, CatalogService, Entry
+    from citrix_netpolicy.inputs.deployment import Deployment, Tier
+    from citrix_netpolicy.omissions import Omission
+
+__all__ = ["Excluding", "Meetings", "feature_states", "features_of"]
+
+
+class Excluding(NamedTuple):
+    """Between which ends something is excluded, and why; None stands for all ends."""
+
+    sources: frozenset[str] | None
+    destinations: frozenset[str] | None
+    reason: str
+
+
+class Meetings:
+    """The ends of one deployment, held against each other for the entries of one catalogue.
+
+    `exclusions` are those of each entry that are between some ends only.
+    """
+
+    def __init__(
+        self,
+        deployment: Deployment,
+        catalog: Catalog,
+        exclusions: Mapping[str, Sequence[Excluding]],
+    ) -> None:
+        self.deployment = deployment
+        self.states = feature_states(deployment, catalog)
+        self.optional = frozenset(name for name, feature in catalog.features.items() if not feature.default)
+        self.exclusions = exclusions
+        self.said: dict[str, Mapping[str, bool]] = {
+            name: end.features for name, end in deployment.ends.items() if end.features
+        }
+        self.world = frozenset(name for name, end in deployment.external.items() if end.is_the_world)
+
+    @cached_property
+    def families(self) -> dict[str, frozenset[int]]:
+        """The address families of each tier and external; one without addresses may have both."""
+        tiers = ((name, tier.subnets) for name, tier in self.deployment.tiers.items())
+        externals = ((name, external.addresses or ()) for name, external in self.deployment.external.items())
+        return {
+            name: frozenset(prefix.version for prefix in prefixes) or frozenset(BITS)
+            for name, prefixes in (*tiers, *externals)
+        }
+
+    def saying(self, entry: Entry, *ends: str) -> tuple[tuple[str, bool], ...]:
+        """Return what ends say of the features of an entry; ends that say the same get the same services."""
+        if not self.said:
+            return ()
+        said = [item for end in ends for item in self.said.get(end, {}).items()]
+        wanted = features_of(entry) if said else frozenset[str]()
+        return tuple(sorted({item for item in said if item[0] in wanted}))
+
+    def is_on(self, feature: str, *ends: str) -> bool:
+        """Tell whether a feature is on between ends: none says off, and one of them or the deployment on."""
+        said = {self.said[end][feature] for end in ends if feature in self.said.get(end, ())}
+        return False not in said and (True in said or self.states[feature])
+
+    def services(self, entry: Entry, *ends: str) -> tuple[ServiceSet, list[Omission]]:
+        """Return the services of an entry between ends, and why the others are left out."""
+        unmet = self._unmet(entry.id, entry.features, ends)
+        if unmet:
+            return EMPTY, [unmet]
+        services = EMPTY
+        omissions: list[Omission] = []
+        for service in entry.services:
+            omission = self._unmet(entry.id, service.features, ends) or self._unset(entry.id, service)
+            if omission:
+                omissions.append(omission)
+            else:
+                moved = self.deployment.parameters.get(service.parameter or "")
+                services |= service.services(moved)
+        return services, omissions
+
+    def apart(self, entry: Entry, source: str, destination: str) -> Omission | None:
+        """Tell why two ends do not meet for an entry, whatever its services; None when they do."""
+        excluded = self.excluded(entry, source, destination)
+        if excluded:
+            return excluded
+        for end in (source, destination) if self.world else ():
+            if end in self.world and not self._is_for_the_world(entry, end, is_source=end == source):
+                return NotForTheInternet(entry.id, source, destination, end)
+        return None
+
+    def excluded(self, entry: Entry, source: str, destination: str = "") -> Excluded | None:
+        """Return what excludes an entry between two ends, or from one end to a destination of a name."""
+        for sources, destinations, reason in self.exclusions.get(entry.id, ()):
+            is_source = sources is None or source in sources
+            if is_source and (destinations is None or destination in destinations):
+                return Excluded(entry.id, reason, source, destination)
+        return None
+
+    def unreachable(self, id_: str, source: str, destination: str, services: ServiceSet) -> Omission | None:
+        """Tell why no rule can be wanted between two ends, whatever for; None when one can."""
+        tiers = self.deployment.tiers
+        if source not in tiers and destination not in tiers:
+            return Needless(id_, source, destination, "outside")
+        if source == destination and _is_one_host(tiers[source]):
+            return Needless(id_, source, destination, "one-host")
+        for tier, peer in ((source, destination), (destination, source)):
+            external = self.deployment.external.get(peer)
+            if external and external.networks and self.deployment.network_of(tier) not in external.networks:
+                return Needless(id_, source, destination, "other-network")
+        families = self.families[source] & self.families[destination]
+        if not families:
+            return NoCommonFamily(id_, source, destination)
+        if not services.without_icmp_beside(families):
+            return NoCommonFamily(id_, source, destination, str(services))
+        return None
+
+    def _is_for_the_world(self, entry: Entry, end: str, *, is_source: bool) -> bool:
+        # What is known by name only is somewhere in the world, and goes there.
+        is_name = entry.treatment == "name" and not is_source
+        # An end that says `direct-hdx` means it; one that says `edt` for its gateway does not mean that.
+        chosen = [name for name in entry.features if name in self.optional]
+        said = self.said.get(end, {})
+        return entry.internet or is_name or (bool(chosen) and all(said.get(name) for name in chosen))
+
+    def _unmet(self, entry: str, features: Iterable[str], ends: tuple[str, ...]) -> FeatureOff | None:
+        """Return which of the features does not hold, or nothing."""
+        for name in features:
+            wanted, feature = not name.startswith("!"), name.removeprefix("!")
+            if self.is_on(feature, *ends) is not wanted:
+                is_of_ends = self.states[feature] is wanted
+                return FeatureOff(entry, feature, not wanted, *(ends if is_of_ends else ()))
+        return None
+
+    def _unset(self, entry: str, service: CatalogService) -> ParameterUnset | None:
+        if service.ports or service.protocol in (Protocol.ICMP, Protocol.ICMPV6):
+            return None
+        if service.parameter is None or service.parameter in self.deployment.parameters:
+            return None
+        return ParameterUnset(entry, service.parameter)
+
+
+def features_of(entry: Entry) -> frozenset[str]:
+    """Return the features that an entry or a service of it depends on."""
+    names = (*entry.features, *(name for service in entry.services for name in service.features))
+    return frozenset(name.removeprefix("!") for name in names)
+
+
+def feature_states(deployment: Deployment, catalog: Catalog) -> dict[str, bool]:
+    """Return every feature of the catalogue, on or off in this site."""
+    deployed = {role for end in deployment.ends.values() for role in end.roles}
+    states = {}
+    for name, feature in catalog.features.items():
+        if not deployment.has_edition(feature.since):
+            states[name] = False
+            continue
+        has_product = not feature.roles or not deployed.isdisjoint(feature.roles)
+        states[name] = deployment.features.get(name, feature.default and has_product)
+    return states
+
+
+def _is_one_host(tier: Tier) -> bool:
+    """Tell whether a tier is a single machine: at most one address in each family."""
+    versions = [prefix.version for prefix in tier.subnets]
+    return all(prefix.first == prefix.last for prefix in tier.subnets) and len(versions) == len(set(versions))
