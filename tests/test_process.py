@@ -18,7 +18,7 @@ from citrix_netpolicy import cli, disk
 from citrix_netpolicy.journal import is_interrupted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 SITE = Path(__file__).parent.parent / "examples" / "terraform" / "reference" / "deployment.yaml"
 
@@ -137,9 +137,21 @@ def _raising(number: int, step: Callable[..., None], wait: int = 0) -> Callable[
     return raising
 
 
+@pytest.fixture
+def _heard() -> Iterator[None]:
+    """Hear signals that whoever started the tests may ignore, as shells do for what is in the background."""
+    before = [(one, signal.getsignal(one)) for one in (signal.SIGTERM, signal.SIGINT)]
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    for one, handler in before:
+        signal.signal(one, handler)
+
+
 SIGNALS = [pytest.param(signal.SIGTERM, 143, id="SIGTERM"), pytest.param(signal.SIGINT, 130, id="SIGINT")]
 
 
+@pytest.mark.usefixtures("_heard")
 @pytest.mark.parametrize(("number", "code"), SIGNALS)
 @pytest.mark.parametrize(("step", "is_written"), [("write_file", False), ("replace_file", True)])
 def test_a_signal_ends_in_order(
