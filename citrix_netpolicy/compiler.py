@@ -12,6 +12,7 @@ from citrix_netpolicy.grants import Grant, Grants, PrefixSet, SpelledOut, grants
 from citrix_netpolicy.inputs.catalog import load_catalog
 from citrix_netpolicy.inputs.deployment import Tier
 from citrix_netpolicy.lint import lint
+from citrix_netpolicy.meeting import feature_states
 from citrix_netpolicy.minimize import lower_bound, minimize
 from citrix_netpolicy.net import ALL, Prefix, Protocol, Service, ServiceSet
 from citrix_netpolicy.policy import (
@@ -81,9 +82,9 @@ def compile_deployment(
     if catalog is None:
         catalog = _catalog_of(deployment)
     resolution = resolve(deployment, catalog)
-    ambiguous = list(_ambiguous(deployment, resolution))
-    if ambiguous:
-        raise InputError(in_order(ambiguous))
+    problems = [*_ambiguous(deployment, resolution), *_cut_off(deployment, catalog, resolution)]
+    if problems:
+        raise InputError(in_order(problems))
     spelled_out = spell_out(deployment, resolution)
     _refuse_large(deployment, spelled_out)
     policy = minimize(spelled_out, deployment.cidrs)
@@ -148,6 +149,28 @@ def _ambiguous(deployment: Deployment, resolution: Resolution) -> Iterator[Probl
                         "use other addresses, or two deployments for networks that do not reach each other",
                     )
                     break
+
+
+def _cut_off(deployment: Deployment, catalog: Catalog, resolution: Resolution) -> Iterator[Problem]:
+    """Find tiers that from where they are do not reach what they cannot do without, though it is there."""
+    met = {frozenset((flow.source, flow.destination)) for flow in resolution.flows}
+    states = feature_states(deployment, catalog)
+    for name, tier in deployment.tiers.items():
+        needs = [need for role in tier.roles for need in catalog.roles[role].needs if need.vital]
+        for need in needs if tier.at else ():
+            partners = [
+                end for end, other in deployment.ends.items() if not set(need.one_of).isdisjoint(other.roles)
+            ]
+            is_wanted = need.feature is None or states[need.feature]
+            if is_wanted and partners and not any({name, partner} in met for partner in partners):
+                places = deployment.ends[partners[0]].at
+                hint = f"correct its `at`, or link {tier.at[0]} to {places[0] if places else 'its place'}"
+                message = f"tier `{name}` does not reach {_listed(partners)} from {tier.at[0]}: {need.why}"
+                yield deployment.problem("cut-off", ("tiers", name, "at"), message, hint)
+
+
+def _listed(names: Iterable[str]) -> str:
+    return " or ".join(f"`{name}`" for name in names)
 
 
 def _refuse_large(deployment: Deployment, policy: Policy) -> None:

@@ -23,8 +23,10 @@ __all__ = [
     "GENERATED_BYTES",
     "GENERATED_VALUES",
     "INPUT_BYTES",
+    "LINKS",
     "NAME",
     "NETWORKS",
+    "PLACES",
     "PORT_RANGES",
     "PREFIXES",
     "ROLES",
@@ -45,6 +47,8 @@ GENERATED_VALUES: Final = 1_000_000
 
 # A deployment
 NETWORKS: Final = 200
+PLACES: Final = 1_000
+LINKS: Final = 1_000
 TIERS: Final = 1_000
 EXTERNALS: Final = 2_000
 ROLES: Final = 100

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from citrix_netpolicy.net import BITS, EMPTY, Protocol, ServiceSet
 from citrix_netpolicy.omissions import (
+    Distant,
     Excluded,
     FeatureOff,
     Needless,
@@ -18,15 +19,17 @@ from citrix_netpolicy.omissions import (
     NotForTheInternet,
     ParameterUnset,
 )
+from citrix_netpolicy.places import holds, is_near, nearest_of, place_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
 
     from citrix_netpolicy.inputs.catalog import Catalog, CatalogService, Entry
     from citrix_netpolicy.inputs.deployment import Deployment, Tier
     from citrix_netpolicy.omissions import Omission
+    from citrix_netpolicy.places import Place
 
-__all__ = ["Excluding", "Meetings", "feature_states", "features_of"]
+__all__ = ["Excluding", "Meetings", "feature_states", "features_of", "is_one_host"]
 
 
 class Excluding(NamedTuple):
@@ -40,23 +43,66 @@ class Excluding(NamedTuple):
 class Meetings:
     """The ends of one deployment, held against each other for the entries of one catalogue.
 
-    `exclusions` are those of each entry that are between some ends only.
+    Both have to know every word of the other.
     """
 
-    def __init__(
-        self,
-        deployment: Deployment,
-        catalog: Catalog,
-        exclusions: Mapping[str, Sequence[Excluding]],
-    ) -> None:
+    def __init__(self, deployment: Deployment, catalog: Catalog) -> None:
         self.deployment = deployment
+        self.catalog = catalog
         self.states = feature_states(deployment, catalog)
         self.optional = frozenset(name for name, feature in catalog.features.items() if not feature.default)
-        self.exclusions = exclusions
         self.said: dict[str, Mapping[str, bool]] = {
             name: end.features for name, end in deployment.ends.items() if end.features
         }
         self.world = frozenset(name for name, end in deployment.external.items() if end.is_the_world)
+
+        self.places = {name: end.places for name, end in deployment.ends.items()}
+        self.primaries = {name: site.primary for name, site in deployment.sites.items()}
+        self.links = tuple(_links(deployment, catalog))
+        self.nearest: dict[tuple[str, str], frozenset[str]] = {}
+
+    @cached_property
+    def holders(self) -> dict[str, tuple[str, ...]]:
+        """The tiers and externals that have each role."""
+        holders: dict[str, list[str]] = {}
+        for name, end in self.deployment.ends.items():
+            for role in dict.fromkeys(end.roles):
+                holders.setdefault(role, []).append(name)
+        return {role: tuple(sorted(names)) for role, names in holders.items()}
+
+    def ends(self, roles: Iterable[str]) -> tuple[list[str], list[str]]:
+        """Return the tiers and externals that have one of the roles, and the roles nobody has."""
+        ends: dict[str, None] = {}
+        nobody: list[str] = []
+        for role in roles:
+            found = [end for member in self.catalog.members(role) for end in self.holders.get(member, ())]
+            ends |= dict.fromkeys(found)
+            if not found:
+                nobody.append(role)
+        return sorted(ends), nobody
+
+    def named(self, names: Iterable[str]) -> tuple[list[str], list[str]]:
+        """Return ends that are named, each by its name or by a role, and the roles nobody has."""
+        ends: dict[str, None] = {}
+        nobody: list[str] = []
+        for name in names:
+            found, lacking = ([name], []) if name in self.deployment.ends else self.ends([name])
+            ends |= dict.fromkeys(found)
+            nobody += lacking
+        return sorted(ends), nobody
+
+    @cached_property
+    def exclusions(self) -> dict[str, list[Excluding]]:
+        """What is excluded, by entry."""
+        found: dict[str, list[Excluding]] = {}
+        for exclusion in self.deployment.exclude:
+            sources, destinations = (
+                frozenset(self.named(names)[0]) if names else None
+                for names in (exclusion.source, exclusion.destination)
+            )
+            for entry in self.catalog.entries_of(exclusion.entry):
+                found.setdefault(entry, []).append(Excluding(sources, destinations, exclusion.reason))
+        return found
 
     @cached_property
     def families(self) -> dict[str, frozenset[int]]:
@@ -105,6 +151,57 @@ class Meetings:
         for end in (source, destination) if self.world else ():
             if end in self.world and not self._is_for_the_world(entry, end, is_source=end == source):
                 return NotForTheInternet(entry.id, source, destination, end)
+        if self._is_distant(entry, source, destination) and not self._is_linked(entry, source, destination):
+            return Distant(entry.id, source, destination, entry.reach)
+        return None
+
+    def _is_distant(self, entry: Entry, source: str, destination: str) -> bool:
+        match entry.reach:
+            case "anywhere":
+                return False
+            case "tier":
+                return source != destination
+            case "nearest":
+                return destination not in self._nearest(entry, source)
+            case _:
+                ends = (self.places[source], self.places[destination])
+                return not is_near(entry.reach, *ends, self.primaries)
+
+    def _nearest(self, entry: Entry, source: str) -> frozenset[str]:
+        """Return what a source goes to, role by role: of those that its entry may reach, the nearest."""
+        found: frozenset[str] = frozenset()
+        for role in self.destinations(entry):
+            key = (source, role)
+            if key not in self.nearest:
+                others = {name: self.places[name] for name in self.holders.get(role, ())}
+                self.nearest[key] = frozenset(nearest_of(self.places[source], others, self.primaries))
+            found |= self.nearest[key]
+        return found
+
+    def destinations(self, entry: Entry) -> tuple[str, ...]:
+        """Return the roles at the end of an entry, with those that stand in for them."""
+        roles = [member for role in entry.destination for member in self.catalog.members(role)]
+        for name, role in self.catalog.roles.items() if entry.stand_in else ():
+            part = role.stands_in_for
+            if part and part.role in roles and self.is_on(part.feature):
+                roles.append(name)
+        return tuple(dict.fromkeys(roles))
+
+    def _is_linked(self, entry: Entry, source: str, destination: str) -> bool:
+        if entry.reach == "tier":
+            return False
+        return any(
+            (entries is None or entry.id in entries)
+            and any(map(origin.__contains__, self.places[source]))
+            and any(map(target.__contains__, self.places[destination]))
+            for origin, target, entries in self.links
+        )
+
+    def excluded_everywhere(self, entry: Entry) -> Excluded | None:
+        """Return what excludes an entry between all ends."""
+        for sources, destinations, reason in self.exclusions.get(entry.id, ()):
+            if sources is None and destinations is None:
+                return Excluded(entry.id, reason)
         return None
 
     def excluded(self, entry: Entry, source: str, destination: str = "") -> Excluded | None:
@@ -120,7 +217,7 @@ class Meetings:
         tiers = self.deployment.tiers
         if source not in tiers and destination not in tiers:
             return Needless(id_, source, destination, "outside")
-        if source == destination and _is_one_host(tiers[source]):
+        if source == destination and is_one_host(tiers[source]):
             return Needless(id_, source, destination, "one-host")
         for tier, peer in ((source, destination), (destination, source)):
             external = self.deployment.external.get(peer)
@@ -158,6 +255,24 @@ class Meetings:
         return ParameterUnset(entry, service.parameter)
 
 
+def _links(
+    deployment: Deployment, catalog: Catalog
+) -> Iterator[tuple[frozenset[Place], frozenset[Place], frozenset[str] | None]]:
+    """Yield what is linked, one way: all places of either side, and the entries; None for all of them."""
+
+    def below(names: tuple[str, ...]) -> frozenset[Place]:
+        return frozenset(
+            place for name in names for place in deployment.places if holds(place_of(name), place)
+        )
+
+    for link in deployment.links:
+        entries = frozenset(id_ for name in link.entries for id_ in catalog.entries_of(name)) or None
+        origin, target = below(link.from_), below(link.to)
+        yield origin, target, entries
+        if link.both:
+            yield target, origin, entries
+
+
 def features_of(entry: Entry) -> frozenset[str]:
     """Return the features that an entry or a service of it depends on."""
     names = (*entry.features, *(name for service in entry.services for name in service.features))
@@ -177,7 +292,7 @@ def feature_states(deployment: Deployment, catalog: Catalog) -> dict[str, bool]:
     return states
 
 
-def _is_one_host(tier: Tier) -> bool:
+def is_one_host(tier: Tier) -> bool:
     """Tell whether a tier is a single machine: at most one address in each family."""
     versions = [prefix.version for prefix in tier.subnets]
     return all(prefix.first == prefix.last for prefix in tier.subnets) and len(versions) == len(set(versions))

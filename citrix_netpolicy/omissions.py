@@ -10,6 +10,7 @@ from typing import Final, Literal, get_args
 
 __all__ = [
     "OMISSIONS",
+    "Distant",
     "Excluded",
     "FeatureOff",
     "Needless",
@@ -153,6 +154,23 @@ class NewerEdition:
         return f"came with edition {self.since}"
 
 
+@dataclass(frozen=True, slots=True)
+class Distant:
+    """The ends are in places that do not meet for an entry of this reach, and no link joins them for it."""
+
+    entry: str
+    source: str
+    destination: str
+    reach: str
+
+    def __str__(self) -> str:
+        if self.reach == "tier":
+            return f"`{self.source}` and `{self.destination}` are two tiers, and this stays within one"
+        if self.reach == "nearest":
+            return f"`{self.destination}` is not what is nearest to `{self.source}`"
+        return f"`{self.source}` and `{self.destination}` are in places that do not meet ({self.reach})"
+
+
 def _between(omission: FeatureOff | Excluded | NotForTheInternet) -> str:
     ends = (omission.source, omission.destination)
     return f" between `{ends[0]}` and `{ends[1]}`" if all(ends) else f" for `{ends[0]}`" if ends[0] else ""
@@ -165,6 +183,7 @@ Omission = (
     | Excluded
     | Treated
     | NotForTheInternet
+    | Distant
     | NoCommonFamily
     | Needless
     | NewerEdition

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import count, product
 from typing import TYPE_CHECKING
 
 from citrix_netpolicy import limits
 from citrix_netpolicy.errors import InputError, Problem, in_order, nearest
 from citrix_netpolicy.inputs.base import FIRST_EDITION
-from citrix_netpolicy.meeting import Excluding, Meetings, feature_states, features_of
+from citrix_netpolicy.meeting import Meetings, feature_states, features_of
 from citrix_netpolicy.net import ServiceSet
 from citrix_netpolicy.omissions import (
-    Excluded,
     Needless,
     NewerEdition,
     RoleMissing,
@@ -71,6 +69,9 @@ def resolve(deployment: Deployment, catalog: Catalog) -> Resolution:
 
     Raises InputError when the deployment uses a role, feature, parameter or entry that `catalog` lacks.
     """
+    problems = list(_vocabulary_problems(deployment, catalog))
+    if problems:
+        raise InputError(in_order(problems))
     return _Resolver(deployment, catalog).resolution()
 
 
@@ -80,6 +81,7 @@ class _Resolver:
     def __init__(self, deployment: Deployment, catalog: Catalog) -> None:
         self.deployment = deployment
         self.catalog = catalog
+        self.meetings = Meetings(deployment, catalog)
         self.flows: list[Flow] = []
         self.named: list[NamedDestination] = []
         self.omissions: dict[Omission, None] = {}
@@ -87,50 +89,22 @@ class _Resolver:
         self.said = frozenset(name for end in deployment.ends.values() for name in end.features)
 
     def resolution(self) -> Resolution:
-        problems = list(_vocabulary_problems(self.deployment, self.catalog))
-        if problems:
-            raise InputError(in_order(problems))
-        excluded = {
-            exclusion.entry: exclusion.reason
-            for exclusion in self.deployment.exclude
-            if not (exclusion.source or exclusion.destination)
-        }
         for entry in self.catalog.entries:
             if not self.deployment.has_edition(entry.since):
                 self._omit(NewerEdition(entry.id, entry.since))
             elif entry.treatment not in ("enforce", "name"):
                 self._omit(_treated(entry))
-            elif entry.id in excluded:
-                self._omit(Excluded(entry.id, excluded[entry.id]))
             else:
-                self._resolve_entry(entry)
+                excluded = self.meetings.excluded_everywhere(entry)
+                if excluded:
+                    self._omit(excluded)
+                else:
+                    self._resolve_entry(entry)
         for name in sorted(self.deployment.flows):
             self._resolve_custom_flow(name)
         return Resolution(
             tuple(self.flows), tuple(self.named), tuple(sorted(self.omissions, key=omission_order))
         )
-
-    @cached_property
-    def meetings(self) -> Meetings:
-        exclusions: dict[str, list[Excluding]] = {}
-        for exclusion in self.deployment.exclude:
-            if exclusion.source or exclusion.destination:
-                sources, destinations = (
-                    frozenset(self._named_ends(names)[0]) if names else None
-                    for names in (exclusion.source, exclusion.destination)
-                )
-                excluding = Excluding(sources, destinations, exclusion.reason)
-                exclusions.setdefault(exclusion.entry, []).append(excluding)
-        return Meetings(self.deployment, self.catalog, exclusions)
-
-    @cached_property
-    def holders(self) -> dict[str, tuple[str, ...]]:
-        """The tiers and externals that have each role."""
-        holders: dict[str, list[str]] = {}
-        for name, end in self.deployment.ends.items():
-            for role in dict.fromkeys(end.roles):
-                holders.setdefault(role, []).append(name)
-        return {role: tuple(sorted(names)) for role, names in holders.items()}
 
     def _omit(self, *omissions: Omission) -> None:
         self.omissions |= dict.fromkeys(omissions)
@@ -145,8 +119,8 @@ class _Resolver:
             self._name_destinations(entry)
             return
         pairs: dict[tuple[str, str], None] = {}
-        for roles_of_source, roles_of_destination in self._variants(entry):
-            sources, destinations = self._ends(roles_of_source)[0], self._ends(roles_of_destination)[0]
+        for variant in self._variants(entry):
+            sources, destinations = (self.meetings.ends(roles)[0] for roles in variant)
             self._count(sources, destinations, f"entry `{entry.id}`")
             pairs |= dict.fromkeys(product(sources, destinations))
         if pairs:
@@ -196,7 +170,7 @@ class _Resolver:
 
     def _name_destinations(self, entry: Entry) -> None:
         """Note what the holders of the source roles reach by name. A rule needs their tier's consent."""
-        sources, nobody = self._ends(entry.source)
+        sources, nobody = self.meetings.ends(entry.source)
         if not sources:
             self._omit(RoleMissing(entry.id, tuple(nobody)))
             return
@@ -214,8 +188,8 @@ class _Resolver:
                 self._omit(_treated(entry))
 
     def _leave_for_want_of_roles(self, entry: Entry) -> None:
-        sources, no_source = self._ends(entry.source)
-        destinations, no_destination = self._ends(entry.destination)
+        sources, no_source = self.meetings.ends(entry.source)
+        destinations, no_destination = self.meetings.ends(entry.destination)
         lacking = [] if sources else [*no_source]
         lacking += [] if destinations else no_destination
         self._omit(RoleMissing(entry.id, tuple(dict.fromkeys(lacking)), bool(sources or destinations)))
@@ -230,8 +204,8 @@ class _Resolver:
             kind="flow",
             mark=self.deployment.mark(("flows", name)),
         )
-        sources, nobody = self._named_ends(flow.source)
-        destinations, nobody_there = self._named_ends(flow.destination)
+        sources, nobody = self.meetings.named(flow.source)
+        destinations, nobody_there = self.meetings.named(flow.destination)
         for role in dict.fromkeys((*nobody, *nobody_there)):
             self._omit(RoleMissing(cause.id, (role,)))
         self._count(sources, destinations, f"flow `{name}`", ("flows", name))
@@ -262,27 +236,6 @@ class _Resolver:
     def _leave(self, omissions: Iterable[Omission], *, is_used: bool) -> None:
         """Note why pairs of ends have no flow. That none is needed matters only where there is no other."""
         self._omit(*(one for one in omissions if not (is_used and isinstance(one, Needless))))
-
-    def _ends(self, roles: Iterable[str]) -> tuple[list[str], list[str]]:
-        """Return the tiers and externals that have one of the roles, and the roles nobody has."""
-        ends: dict[str, None] = {}
-        nobody: list[str] = []
-        for role in roles:
-            found = [end for member in self.catalog.members(role) for end in self.holders.get(member, ())]
-            ends |= dict.fromkeys(found)
-            if not found:
-                nobody.append(role)
-        return sorted(ends), nobody
-
-    def _named_ends(self, names: Iterable[str]) -> tuple[list[str], list[str]]:
-        """Return the ends of a custom flow, named or by role, and the roles nobody has."""
-        ends: dict[str, None] = {}
-        nobody: list[str] = []
-        for name in names:
-            found, lacking = ([name], []) if name in self.deployment.ends else self._ends([name])
-            ends |= dict.fromkeys(found)
-            nobody += lacking
-        return sorted(ends), nobody
 
 
 def _treated(entry: Entry) -> Treated:
@@ -325,9 +278,12 @@ def _vocabulary_problems(deployment: Deployment, catalog: Catalog) -> Iterator[P
                 yield deployment.problem("newer-edition", where, message, hint)
     for name in deployment.parameters:
         yield from unknown(("parameters", name), "parameter", name, catalog.parameters)
-    entries = {entry.id for entry in catalog.entries}
+    entries = {*(entry.id for entry in catalog.entries), *catalog.bundles}
     for index, exclusion in enumerate(deployment.exclude):
         yield from unknown(("exclude", index, "entry"), "entry", exclusion.entry, entries)
+    for index, link in enumerate(deployment.links):
+        for number, entry in enumerate(link.entries):
+            yield from unknown(("links", index, "entries", number), "entry", entry, entries)
     ends_and_roles = {*deployment.ends, *catalog.roles}
     between: Iterable[tuple[DataPath, CustomFlow | Exclusion]] = (
         *((("flows", name), flow) for name, flow in deployment.flows.items()),

@@ -15,6 +15,7 @@ from citrix_netpolicy import limits, resources
 from citrix_netpolicy.errors import InputError, Mark, Problem, clean, nearest
 from citrix_netpolicy.inputs.base import FIRST_EDITION, Edition, Model, ServiceSpec, listed
 from citrix_netpolicy.inputs.problems import problems_of
+from citrix_netpolicy.places import Reach  # noqa: TC001 - pydantic reads it
 from citrix_netpolicy.syntax import document
 
 if TYPE_CHECKING:
@@ -73,10 +74,14 @@ class StandIn(Model):
 
 
 class Need(Model):
-    """What a role cannot work without, while a feature is on: one of some roles."""
+    """What a role cannot work without, while a feature is on: one of some roles.
+
+    Where it is `vital`, a deployment that has one of them out of its reach is refused.
+    """
 
     one_of: Names
     feature: str | None = None
+    vital: StrictBool = False
     why: str
 
 
@@ -119,6 +124,13 @@ class Parameter(Model):
         return ServiceSpec(protocol=self.protocol, ports=ports).services()
 
 
+class Bundle(Model):
+    """Entries that a deployment may name together."""
+
+    description: str
+    entries: Names
+
+
 class Citation(Model):
     """Where a statement comes from."""
 
@@ -140,7 +152,10 @@ class CatalogService(ServiceSpec):
 
 
 class Entry(Model):
-    """One row of the catalogue. `features` must all hold; `!edt` holds when `edt` is off."""
+    """One row of the catalogue. `features` must all hold; `!edt` holds when `edt` is off.
+
+    `reach` says between which places of a site it holds.
+    """
 
     id: str
     product: str
@@ -148,6 +163,7 @@ class Entry(Model):
     citations: tuple[Citation, ...] = Field(min_length=1)
     source: Names
     destination: Names
+    reach: Reach = "zone"
     services: tuple[CatalogService, ...] = ()
     features: Names = ()
     names: Names = ()
@@ -217,6 +233,7 @@ class Catalog(Model):
     roles: dict[str, Role]
     features: dict[str, Feature]
     parameters: dict[str, Parameter]
+    bundles: dict[str, Bundle] = Field(default_factory=dict)
     entries: tuple[Entry, ...]
 
     @classmethod
@@ -238,6 +255,10 @@ class Catalog(Model):
         raise InputError(
             Problem(code="unknown-entry", message=f"the catalogue has no entry `{clean(id_)}`", hint=hint)
         )
+
+    def entries_of(self, name: str) -> tuple[str, ...]:
+        """Return the ids that the name of an entry or a bundle stands for."""
+        return self.bundles[name].entries if name in self.bundles else (name,)
 
     def members(self, role: str) -> tuple[str, ...]:
         """Return the roles that `role` stands for: itself, or the members of a wildcard."""
@@ -308,7 +329,7 @@ def _own(file: Path) -> Document:
             for problem in error.problems
         ) from None
     if not isinstance(found.data, dict) or not found.data.keys() & {*_VOCABULARIES, "entries"}:
-        hint = "a catalogue file has `entries`, `roles`, `features`, `parameters` or `documents`"
+        hint = "a catalogue file has `entries`, `roles`, `features`, `parameters`, `bundles` or `documents`"
         message = "this is not a catalogue file"
         raise InputError(
             Problem(code="not-a-catalogue", message=message, mark=Mark(found.file, 1, 1), hint=hint)
@@ -400,6 +421,7 @@ _VOCABULARIES: dict[str, type[Model]] = {
     "roles": Role,
     "features": Feature,
     "parameters": Parameter,
+    "bundles": Bundle,
 }
 
 
@@ -538,6 +560,16 @@ class _Composition:
                     f"`{clean(name)}` conflicts with `{clean(other)}`, which it needs, so it can never be on"
                 )
                 self._problem("circular-feature", file, path, message)
+
+        for name, bundle in self.vocabularies["bundles"].items():
+            file, path = self.places[f"bundles {name}"]
+            if name in self.entries:
+                message = f"`{clean(name)}` is an entry already"
+                self._problem("duplicate-name", file, path, message, "rename the bundle")
+            for entry in bundle.entries:
+                if entry not in self.entries:
+                    hint = nearest(entry, self.entries)
+                    self._problem("unknown-entry", file, path, f"unknown entry `{clean(entry)}`", hint)
 
     def _all_known(
         self, file: Document, path: DataPath, roles: Iterable[str], features: Iterable[str]

@@ -27,6 +27,7 @@ from citrix_netpolicy.errors import DataPath, InputError, Problem, clean, in_ord
 from citrix_netpolicy.inputs import addresses
 from citrix_netpolicy.inputs.base import Edition, Model, Part, PortRanges, ServiceSpec, at_most, listed, some
 from citrix_netpolicy.inputs.problems import problems_of, shown
+from citrix_netpolicy.places import Place, Places, place_of
 from citrix_netpolicy.syntax import document
 
 if TYPE_CHECKING:
@@ -41,9 +42,12 @@ __all__ = [
     "Deployment",
     "Exclusion",
     "External",
+    "Justified",
+    "Link",
     "Network",
     "PrefixListId",
     "Quotas",
+    "Site",
     "Tier",
 ]
 
@@ -172,6 +176,22 @@ ApiVersion = Annotated[
 ]
 Text = Annotated[str, at_most(limits.TEXT, "characters")]
 Reason = Annotated[Text, BeforeValidator(_reason)]
+# A site, or a zone of it.
+PlaceName = Annotated[
+    str,
+    *_matching(
+        "{0}(/{0})?".format("[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9])?"),
+        "place: the name of a site, or `site/zone`",
+    ),
+]
+_PlaceNames = PlaceName | Annotated[tuple[PlaceName, ...], Field(min_length=1)]
+PlaceNames = Annotated[
+    tuple[PlaceName, ...],
+    BeforeValidator(listed, json_schema_input_type=_PlaceNames),
+    AfterValidator(some),
+    at_most(limits.PLACES, "places"),
+]
+_AT: Final = "its places: a site, `site/zone`, or several; everywhere when left out"
 Features = dict[str, StrictBool]
 _FEATURES_OF_AN_END: Final = (
     "features on or off for what this end takes part in, whatever the deployment says"
@@ -206,6 +226,34 @@ class Network(Part):
     )
 
 
+class Site(Part):
+    """A site in Citrix' sense: it has one database. Its zones are its locations."""
+
+    zones: Annotated[
+        tuple[Word, ...], BeforeValidator(listed), AfterValidator(some), at_most(limits.PLACES, "zones")
+    ] = Field(default=(), description="its zones; none when left out")
+    primary: Word | None = Field(default=None, description="the zone that holds the database")
+
+    @model_validator(mode="after")
+    def _with_its_primary(self) -> Self:
+        if len(set(self.zones)) < len(self.zones):
+            raise ValueError("a zone is listed twice")
+        if self.primary is not None and self.primary not in self.zones:
+            raise ValueError(f"the primary zone {shown(self.primary)} is not one of the `zones`")
+        return self
+
+
+class Link(Justified):
+    """What places communicate beyond what entries reach by themselves; in one direction, unless `both`."""
+
+    from_: PlaceNames = Field(description="the places of those who open connections")
+    to: PlaceNames = Field(description="the places that they are opened to")
+    entries: Annotated[
+        tuple[Text, ...], BeforeValidator(listed), AfterValidator(some), at_most(limits.EXCLUSIONS, "entries")
+    ] = Field(default=(), description="entries or bundles of the catalogue; all when left out")
+    both: StrictBool = Field(default=False, description="whether it holds in the other direction too")
+
+
 class Tier(Part):
     """Roles placed in subnets of one network. The tier gets a group."""
 
@@ -221,6 +269,12 @@ class Tier(Part):
         "open: the tier may also open their ports to any address",
     )
     features: Features = Field(default_factory=dict, description=_FEATURES_OF_AN_END)
+    at: PlaceNames = Field(default=(), description=_AT)
+
+    @property
+    def places(self) -> Places:
+        """Where it is; nowhere in particular, that is everywhere, when nothing says so."""
+        return tuple(map(place_of, self.at))
 
 
 class PrefixListId(Part):
@@ -244,6 +298,12 @@ class External(Part):
         default=(), description="the networks that communicate with it; all when left out"
     )
     features: Features = Field(default_factory=dict, description=_FEATURES_OF_AN_END)
+    at: PlaceNames = Field(default=(), description=_AT)
+
+    @property
+    def places(self) -> Places:
+        """Where it is; nowhere in particular, that is everywhere, when nothing says so."""
+        return tuple(map(place_of, self.at))
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -337,9 +397,9 @@ def _in_short(data: dict[str, Any]) -> dict[str, Any]:
             short[key] = {name: _short_form(name, value[name], only) for name in sorted(value)}
         elif key == "flows":
             short[key] = {name: _reason_last(value[name]) for name in sorted(value)}
-        elif key in ("exclude", "accept"):
+        elif key in ("links", "exclude", "accept"):
             short[key] = [_reason_last(item) for item in value]
-        elif key in ("networks", "features", "parameters"):
+        elif key in ("networks", "sites", "features", "parameters"):
             short[key] = dict(sorted(value.items()))
         else:
             short[key] = value
@@ -391,6 +451,12 @@ class Deployment(Model):  # noqa: PLW1641 - it holds maps, so it has no hash
     cloud: Cloud | None = Field(default=None, description="short for one network, `main`, in this cloud")
     networks: Annotated[dict[Word, Network], at_most(limits.NETWORKS, "networks")] = Field(
         default_factory=dict, description="the VPCs and VNets"
+    )
+    sites: Annotated[dict[Word, Site], at_most(limits.PLACES, "sites")] = Field(
+        default_factory=dict, description="sites with their zones, where there are several places"
+    )
+    links: Annotated[tuple[Link, ...], at_most(limits.LINKS, "links")] = Field(
+        default=(), description="what places communicate beyond what entries reach by themselves"
     )
     tiers: Annotated[
         dict[Name, Tier],
@@ -606,6 +672,7 @@ class Deployment(Model):  # noqa: PLW1641 - it holds maps, so it has no hash
             *self._catalog_problems(),
             *self._address_problems(),
             *self._external_problems(),
+            *self._place_problems(),
             *self._probe_problems(),
             *self._exclusion_problems(),
             *self._acceptance_problems(),
@@ -706,6 +773,32 @@ class Deployment(Model):  # noqa: PLW1641 - it holds maps, so it has no hash
                     message,
                     "use the maximum of the list itself",
                 )
+
+    @property
+    def places(self) -> frozenset[Place]:
+        """All places that are declared."""
+        sites = (Place(site) for site in self.sites)
+        zones = (Place(name, zone) for name, site in self.sites.items() for zone in site.zones)
+        return frozenset((*sites, *zones))
+
+    def _place_problems(self) -> Iterator[Problem]:
+        declared = {str(place) for place in self.places}
+        named: list[tuple[DataPath, str]] = []
+        for kind, ends in (("tiers", self.tiers), ("external", self.external)):
+            for name, end in ends.items():
+                named += [((kind, name, "at", index), place) for index, place in enumerate(end.at)]
+        for index, link in enumerate(self.links):
+            for key, places in (("from", link.from_), ("to", link.to)):
+                named += [(("links", index, key, number), place) for number, place in enumerate(places)]
+            common = sorted(set(link.from_) & set(link.to))
+            if common:
+                message = f"{shown(common[0])} is linked to itself"
+                hint = "ends of one place meet without a link; name two places"
+                yield self.problem("invalid-value", ("links", index), message, hint)
+        for path, place in named:
+            if place not in declared:
+                hint = nearest(place, declared) or "declare it below `sites`"
+                yield self.problem("unknown-place", path, f"unknown place {shown(place)}", hint)
 
     def _probe_problems(self) -> Iterator[Problem]:
         for name, tier in self.tiers.items():

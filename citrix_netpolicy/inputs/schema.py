@@ -39,6 +39,8 @@ def deployment_schema(catalog: Catalog) -> dict[str, Any]:
         # The short form leaves the roles to the name.
         model["required"] = [name for name in model.get("required", []) if name != "roles"]
         model["properties"][key] = _one_or_many({"type": "string"}, model["properties"][key])
+        features = model["properties"]["features"]
+        model["properties"]["features"] = _words(features, catalog.features.items(), {"type": "boolean"})
     for name, kind in (("tiers", "Tier"), ("external", "External")):
         short = _one_or_many({"type": "string"}, {"description": "prefixes; the name is the role"})
         properties[name]["additionalProperties"] = {"anyOf": [{"$ref": f"#/$defs/{kind}"}, short]}

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EXPORTS",
+    "bundle_lines",
     "entry_lines",
     "entry_list",
     "export_csv",
@@ -87,6 +88,7 @@ def entry_lines(catalog: Catalog, entry: Entry) -> Iterator[str]:
     yield f"  purpose      {entry.purpose}"
     yield f"  source       {', '.join(entry.source)}"
     yield f"  destination  {', '.join(entry.destination)}"
+    yield f"  reach        {entry.reach}"
     yield f"  services     {_services(entry)}"
     for key, value in (
         ("features", ", ".join(entry.features)),
@@ -122,6 +124,12 @@ def feature_lines(catalog: Catalog) -> Iterator[str]:
         yield f"{name} [{default}]: {description}"
 
 
+def bundle_lines(catalog: Catalog) -> Iterator[str]:
+    """Yield a line for each bundle, with its entries."""
+    for name, bundle in sorted(catalog.bundles.items()):
+        yield f"{name}: {bundle.description} {', '.join(bundle.entries)}"
+
+
 def export_json(catalog: Catalog) -> str:
     """Return the entries as JSON, version 1. Keys are added within a version, never changed or removed."""
     entries = [_as_json(entry) for entry in catalog.entries]
@@ -136,6 +144,7 @@ def _as_json(entry: Entry) -> dict[str, Any]:
         "destination": list(entry.destination),
         "services": [_service_json(service) for service in entry.services],
         "features": list(entry.features),
+        "reach": entry.reach,
         "treatment": entry.treatment,
         "reason": entry.reason,
         "evidence": entry.evidence,
@@ -174,7 +183,7 @@ def _citation_json(citation: Citation) -> dict[str, Any]:
 
 def export_csv(catalog: Catalog) -> str:
     """Return the entries as CSV, one row for each, lists joined by `; `."""
-    heads = "id product source destination services features names treatment reason evidence"
+    heads = "id product source destination services features names reach treatment reason evidence"
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*heads.split(), "citations", "as_written", "purpose"])
@@ -182,7 +191,16 @@ def export_csv(catalog: Catalog) -> str:
         lists = (entry.source, entry.destination)
         told = ["; ".join(items) for items in (*lists, (_services(entry),), entry.features, entry.names)]
         cited = "; ".join(map(str, entry.citations))
-        row = [entry.id, entry.product, *told, entry.treatment, entry.reason, entry.evidence, cited]
+        row = [
+            entry.id,
+            entry.product,
+            *told,
+            entry.reach,
+            entry.treatment,
+            entry.reason,
+            entry.evidence,
+            cited,
+        ]
         writer.writerow(map(plain, (*row, entry.as_written, entry.purpose)))
     return text.getvalue()
 
@@ -193,8 +211,20 @@ def export_markdown(catalog: Catalog) -> str:
     lines += [*table(("Product", "Entries", "Treatments"), _counts(catalog)), ""]
     for product, entries in groupby(_by_product(catalog), key=lambda entry: entry.product):
         lines += [f"## {cell(product)}", ""]
-        heads = ("Entry", "Source", "Destination", "Services", "Features", "Treatment", "Cited", "Purpose")
+        heads = (
+            "Entry",
+            "Source",
+            "Destination",
+            "Services",
+            "Features",
+            "Reach",
+            "Treatment",
+            "Cited",
+            "Purpose",
+        )
         lines += [*table(heads, map(_cells, entries)), ""]
+    bundles = ((name, b.description, ", ".join(b.entries)) for name, b in sorted(catalog.bundles.items()))
+    lines += ["## Bundles", "", *table(("Bundle", "What it is", "Entries"), bundles), ""]
     lines += ["## Features", "", *table(("Feature", "Default", "What it does"), _features(catalog)), ""]
     parameters = ((name, p.protocol, p.description) for name, p in sorted(catalog.parameters.items()))
     lines += ["## Parameters", "", *table(("Parameter", "Protocol", "What it moves"), parameters), ""]
@@ -245,6 +275,7 @@ def _cells(entry: Entry) -> tuple[str, ...]:
         *ends,
         _services(entry),
         ", ".join(entry.features),
+        entry.reach if entry.treatment in ("enforce", "name") else "-",
         treatment,
         _cited(entry),
         entry.purpose,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from itertools import groupby, islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from citrix_netpolicy import limits
 from citrix_netpolicy.omissions import (
+    Distant,
     Excluded,
     FeatureOff,
     Needless,
@@ -18,7 +19,10 @@ from citrix_netpolicy.omissions import (
     RoleMissing,
     Treated,
 )
+from citrix_netpolicy.places import holds
 from citrix_netpolicy.reports.stats import stats_of
+
+_CROSSINGS: Final = 6  # entries between two places that are named without being asked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -28,6 +32,7 @@ if TYPE_CHECKING:
     from citrix_netpolicy.findings import Finding
     from citrix_netpolicy.folder import Module
     from citrix_netpolicy.omissions import Omission
+    from citrix_netpolicy.places import Place
     from citrix_netpolicy.reports.stats import GroupStats
 
 __all__ = ["finding_lines", "problem_lines", "summary_lines"]
@@ -62,6 +67,7 @@ def summary_lines(compilation: Compilation, module: Module, *, verbose: bool = F
             f"  {group.network}/{group.tier}: {_counted(group.rules, 'rule')}, naive {group.naive}, "
             f"lower bound {group.lower_bound}, certificate: {group.certificate}"
         )
+    yield from _crossings(compilation, verbose=verbose)
     here = (finding for finding in compilation.findings if finding.network in ("", *module.outputs))
     yield from finding_lines((*here, *module.findings))
     omissions = compilation.resolution.omissions
@@ -72,6 +78,20 @@ def summary_lines(compilation: Compilation, module: Module, *, verbose: bool = F
     if partial:
         what = f"{_entries(partial)} produced rules for a part only"
         yield from _left_out(what, partial, verbose=verbose)
+
+
+def _crossings(compilation: Compilation, *, verbose: bool) -> Iterator[str]:
+    """Yield what goes from one place to another, a line for each two places that do not hold each other."""
+    ends = compilation.deployment.ends
+    crossing: dict[tuple[Place, Place], set[str]] = {}
+    for flow in compilation.resolution.flows if compilation.deployment.sites else ():
+        ones, others = ends[flow.source].places, ends[flow.destination].places
+        if ones and others and not any(holds(a, b) or holds(b, a) for a in ones for b in others):
+            crossing.setdefault((ones[0], others[0]), set()).add(flow.cause.id)
+    for (origin, target), entries in sorted(crossing.items()):
+        shown = sorted(entries)[: None if verbose else _CROSSINGS]
+        more = f" and {len(entries) - len(shown)} more" if len(entries) > len(shown) else ""
+        yield f"  from {origin} to {target}: {', '.join(shown)}{more}"
 
 
 def _size(group: GroupStats) -> str:
@@ -152,6 +172,8 @@ def _kind(omission: Omission) -> str:
             return omission.treatment
         case NewerEdition():
             return "newer edition"
+        case Distant():
+            return "by places"
         case NotForTheInternet():
             return "not for the Internet"
         case Needless() | NoCommonFamily():
