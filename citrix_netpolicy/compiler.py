@@ -48,7 +48,8 @@ class Compilation:
 
     `policy` has the fewest rules, `resolution` the flows behind them and what was left out. `spelled_out` is
     the policy of one rule for each flow, prefix and port range, before any two were joined. `findings` are
-    what lint says; what a target says of its files comes with them, from `render`.
+    what lint says, without those that the deployment accepts, which are `accepted`; what a target says of its
+    files comes with them, from `render`.
     """
 
     deployment: Deployment
@@ -57,6 +58,7 @@ class Compilation:
     spelled_out: Policy
     policy: Policy
     findings: tuple[Finding, ...]
+    accepted: tuple[Finding, ...] = ()
 
     @property
     def naive_rules(self) -> int:
@@ -89,7 +91,7 @@ def compile_deployment(
     _refuse_large(deployment, spelled_out)
     policy = minimize(spelled_out, deployment.cidrs)
     findings = lint(deployment, catalog, resolution, policy, today)
-    return Compilation(deployment, catalog, resolution, spelled_out, policy, findings)
+    return Compilation(deployment, catalog, resolution, spelled_out, policy, *findings)
 
 
 def _catalog_of(deployment: Deployment) -> Catalog:

@@ -4,12 +4,41 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from citrix_netpolicy.errors import Mark
 
-__all__ = ["Finding", "Severity"]
+__all__ = ["ACCEPTABLE", "LOSSES", "Finding", "Severity"]
+
+# What a cloud cannot express; without `accept` the run stops.
+LOSSES: Final = frozenset(["icmp-widened", "icmpv6-blocked"])
+# What a deployment may accept, so that nobody is told again. Others are about a run, or `accept` itself.
+ACCEPTABLE: Final = LOSSES | {
+    "console-without-administrators",
+    "dark-place",
+    "egress-to-any-address",
+    "exclusion-without-effect",
+    "external-without-peers",
+    "feature-without-effect",
+    "flow-without-effect",
+    "found-port-shut",
+    "idle-role",
+    "link-of-everything",
+    "link-without-effect",
+    "names-not-reached",
+    "no-directory",
+    "no-name-server",
+    "not-for-the-internet",
+    "open-to-the-world",
+    "pair-in-two-tiers",
+    "parameter-unset",
+    "parameter-without-effect",
+    "place-of-one",
+    "port-taken",
+    "role-cannot-work",
+    "tier-without-peers",
+}
 
 
 class Severity(StrEnum):

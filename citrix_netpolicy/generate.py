@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from citrix_netpolicy.errors import InputError, Mark, Problem, TargetError, nearest
-from citrix_netpolicy.findings import Finding
+from citrix_netpolicy.findings import LOSSES, Finding
 from citrix_netpolicy.folder import Module, restore_command
 from citrix_netpolicy.identities import FILE as IDENTITIES
 from citrix_netpolicy.identities import Identities, LastRun, read_identities
@@ -192,7 +192,7 @@ def _idle_acceptances(deployment: Deployment, network: str, output: Output) -> I
     """Yield a finding for each acceptance of a loss that this target does not have in this network."""
     losses = {(finding.code, finding.subject) for finding in output.findings}
     for index, acceptance in enumerate(deployment.accept):
-        for number, tier in enumerate(acceptance.subject):
+        for number, tier in enumerate(acceptance.subject if acceptance.finding in LOSSES else ()):
             if deployment.network_of(tier) == network and (acceptance.finding, tier) not in losses:
                 mark = deployment.mark(("accept", index, "subject", number))
                 yield Finding(

@@ -56,6 +56,9 @@ class Meetings:
         }
         self.world = frozenset(name for name, end in deployment.external.items() if end.is_the_world)
 
+        self.members = {
+            name: end.domain_member for name, end in deployment.ends.items() if end.domain_member is not None
+        }
         self.places = {name: end.places for name, end in deployment.ends.items()}
         self.primaries = {name: site.primary for name, site in deployment.sites.items()}
         self.links = tuple(_links(deployment, catalog))
@@ -76,6 +79,9 @@ class Meetings:
         nobody: list[str] = []
         for role in roles:
             found = [end for member in self.catalog.members(role) for end in self.holders.get(member, ())]
+            if self.catalog.roles[role].domain_members:
+                found = [end for end in found if end not in self.members or self.members[end]]
+                found += [end for end, is_member in self.members.items() if is_member]
             ends |= dict.fromkeys(found)
             if not found:
                 nobody.append(role)
@@ -289,6 +295,13 @@ def feature_states(deployment: Deployment, catalog: Catalog) -> dict[str, bool]:
             continue
         has_product = not feature.roles or not deployed.isdisjoint(feature.roles)
         states[name] = deployment.features.get(name, feature.default and has_product)
+    # What is on by default goes off with what it needs; what somebody has turned on is told instead.
+    waiting = [name for name in states if states[name] and name not in deployment.features]
+    idle = waiting
+    while idle:
+        idle = [name for name in waiting if not all(map(states.get, catalog.features[name].requires))]
+        waiting = [name for name in waiting if name not in idle]
+        states |= dict.fromkeys(idle, False)
     return states
 
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from citrix_netpolicy import limits
 from citrix_netpolicy.errors import InputError, Problem, in_order, nearest
 from citrix_netpolicy.inputs.base import FIRST_EDITION
+from citrix_netpolicy.inputs.deployment import Through
 from citrix_netpolicy.meeting import Meetings, feature_states, features_of
-from citrix_netpolicy.net import ServiceSet
+from citrix_netpolicy.net import Protocol, ServiceSet, ports
 from citrix_netpolicy.omissions import (
     Needless,
     NewerEdition,
@@ -85,6 +86,7 @@ class _Resolver:
         self.flows: list[Flow] = []
         self.named: list[NamedDestination] = []
         self.omissions: dict[Omission, None] = {}
+        self.proxied: set[tuple[str, str]] = set()  # tiers, and the proxies that they have a flow to
         self.pairs = 0  # of ends, looked at so far
         self.said = frozenset(name for end in deployment.ends.values() for name in end.features)
 
@@ -169,23 +171,48 @@ class _Resolver:
                 yield source, destination
 
     def _name_destinations(self, entry: Entry) -> None:
-        """Note what the holders of the source roles reach by name. A rule needs their tier's consent."""
-        sources, nobody = self.meetings.ends(entry.source)
+        """Note what the holders of the source roles reach by name, or connect them where it has addresses."""
+        meetings = self.meetings
+        sources, nobody = meetings.ends(entry.source)
         if not sources:
             self._omit(RoleMissing(entry.id, tuple(nobody)))
             return
+        destinations = meetings.ends(entry.destination)[0]
         wanted = {member for role in entry.source for member in self.catalog.members(role)}
         cause = self._cause(entry)
         for source in sources:
-            services, omissions = self.meetings.services(entry, source)
-            excluded = self.meetings.excluded(entry, source)
+            services, omissions = meetings.services(entry, source)
+            excluded = meetings.excluded(entry, source)
             if excluded or not services:
                 self._omit(*([excluded] if excluded else omissions))
                 continue
-            roles = tuple(role for role in self.deployment.ends[source].roles if role in wanted)
-            self.named.append(NamedDestination(source, roles, entry.names, services, cause))
-            if not self.deployment.opens_to_names(source):
-                self._omit(_treated(entry))
+            count = len(self.flows)
+            if destinations:
+                self._count([source], destinations, f"entry `{entry.id}`")
+                self._connect_all(entry, [(source, destination) for destination in destinations])
+            if len(self.flows) == count:
+                roles = tuple(role for role in self.deployment.ends[source].roles if role in wanted)
+                self.named.append(NamedDestination(source, roles, entry.names, services, cause))
+                self._let_through(source, entry)
+
+    def _let_through(self, source: str, entry: Entry) -> None:
+        """Connect a tier to its proxy, or note that what has only a name stays shut."""
+        names = self.deployment.names_of(source) if source in self.deployment.tiers else "listed"
+        if isinstance(names, Through) and names.through == "proxy" and names.end and names.port:
+            path = ("tiers", source, "names") if self.deployment.tiers[source].names else ("names",)
+            cause = Cause(
+                "proxy",
+                "Destinations known by name through the proxy",
+                ("deployment, names",),
+                kind="setting",
+                mark=self.deployment.mark(path),
+            )
+            proxy = ServiceSet.of(ports(Protocol.TCP, *names.port))
+            if (source, names.end) not in self.proxied:
+                self.proxied.add((source, names.end))
+                self._leave(filter(None, [self._connect(source, names.end, proxy, cause)]), is_used=False)
+        elif not self.deployment.opens_to_names(source):
+            self._omit(_treated(entry))
 
     def _leave_for_want_of_roles(self, entry: Entry) -> None:
         sources, no_source = self.meetings.ends(entry.source)

@@ -63,7 +63,7 @@ def test_no_address_is_opened_for_a_name_without_consent() -> None:
 
 
 def test_consent_opens_the_ports_of_that_tier_only() -> None:
-    tiers = {**SITE["tiers"], "vda": {"subnets": ["10.0.0.0/24"], "egress-to-names": "open"}}
+    tiers = {**SITE["tiers"], "vda": {"subnets": ["10.0.0.0/24"], "names": "open"}}
     found = compiled(tiers=tiers)
     assert to_any_address(found, "vda") == ["tcp 443", "tcp 443", "udp 443", "udp 443"]
     assert to_any_address(found, "cloud-connector") == []

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 SITE = """
 name: site
 networks: {{main: {{cloud: {cloud}}}}}
+features: {{domain-controller-peers: false}}
 tiers:
   a: {{roles: [domain-controller], subnets: [10.0.0.0/24]}}
   b: {{roles: [domain-controller], subnets: [10.0.2.0/24]}}

@@ -26,6 +26,8 @@ ORDER = (
     "inputs.catalog inputs.deployment",
     "meeting",
     "resolve",
+    "lint.compiled",
+    "lint.exposure lint.idle lint.places lint.working",
     "lint",
     "compiler",
     "targets targets.describe",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from citrix_netpolicy import Catalog, Deployment, compile_deployment
+from citrix_netpolicy import Catalog, Deployment, InputError, compile_deployment, lint
+from citrix_netpolicy.findings import ACCEPTABLE, LOSSES
 from citrix_netpolicy.lint import CHECKS
 from citrix_netpolicy.omissions import RoleMissing
 from citrix_netpolicy.syntax import document
@@ -18,24 +21,28 @@ SOUND: dict[str, Any] = {
         "netscaler-vip": ["10.0.0.0/28"],
         "netscaler-mgmt": ["10.0.0.16/28"],
         "netscaler-snip": ["10.0.0.32/28"],
-        "storefront": ["10.0.1.0/28"],
+        "storefront": ["10.0.1.4"],
         "ddc": ["10.0.2.0/28"],
         "vda": ["10.0.3.0/24"],
         "sql": ["10.0.4.0/28"],
     },
-    "external": {"user-device": ["0.0.0.0/0"], "admin-workstation": ["10.9.0.0/24"]},
+    "external": {
+        "user-device": ["0.0.0.0/0"],
+        "admin-workstation": ["10.9.0.0/24"],
+        "directory": {"roles": ["domain-controller", "dns"], "addresses": ["10.9.1.10"]},
+        "license-server": ["10.9.1.11"],
+    },
 }
 
 
 def findings(**changes: Any) -> dict[str, list[str]]:
-    """The subjects of the findings of a site, by code; what every site lacks is left out."""
+    """The subjects of the findings of a site, by code."""
     policy = compile_deployment(Deployment(**{**SOUND, **changes}))
     found: dict[str, list[str]] = {}
     for finding in policy.findings:
         assert finding.message
-        assert finding.hint
+        assert finding.hint or finding.severity == "note"
         found.setdefault(finding.code, []).append(finding.subject)
-    found.pop("role-without-subnet", None)
     return found
 
 
@@ -111,16 +118,77 @@ def test_what_changes_destinations_known_by_name_has_an_effect() -> None:
     )
 
 
-def test_roles_are_missed_where_another_waits_for_them() -> None:
-    compilation = compile_deployment(Deployment(**SOUND, features={"sdwan": True, "netflow": True}))
-    missed = {one.subject for one in compilation.findings if one.code == "role-without-subnet"}
-    assert {"license-server", "domain-controller"} <= missed
-    # Of these two nobody is there, so neither waits for the other.
+def test_what_somebody_waits_for_is_an_omission_and_what_cannot_work_a_finding() -> None:
+    external = {name: end for name, end in SOUND["external"].items() if name != "license-server"}
+    compilation = compile_deployment(Deployment(**{**SOUND, "external": external}, features={"sdwan": True}))
     omissions = [one for one in compilation.resolution.omissions if isinstance(one, RoleMissing)]
-    assert ("sdwan-appliance", "netflow-collector") in [one.roles for one in omissions]
-    assert "netflow-collector" not in missed
-    (finding,) = (one for one in compilation.findings if one.subject == "license-server")
-    assert "license-checkout" in finding.message.rpartition(": ")[2].split(", ")
+    assert ("license-server",) in [one.roles for one in omissions if one.waiting]
+    (finding,) = [one for one in compilation.findings if one.code == "role-cannot-work"]
+    assert "`ddc` but not `license-server`" in finding.message
+
+
+def _with(kind: str, **ends: Any) -> dict[str, Any]:
+    return {kind: {**SOUND[kind], **ends}}
+
+
+PRINT = {"print": {"roles": ["universal-print-server"], "subnets": ["10.0.9.0/28"]}}
+MOBILE = {"vda": {"roles": ["vda", "xenmobile-server"], "subnets": ["10.0.3.0/24"]}}
+MEMBER = {"host": {"roles": [], "subnets": ["10.0.9.0/28"], "domain-member": True}}
+NO_DNS = {"directory": {"roles": ["domain-controller"], "addresses": ["10.9.1.1"]}}
+CONTAINER = {"container": {"roles": ["netscaler-cpx"], "addresses": ["10.9.2.1"]}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"external": {"user-device": ["10.0.0.0/9"]}}, {"no-directory", "console-without-administrators"}),
+        (_with("external", **NO_DNS), {"no-name-server"}),
+        (_with("external", **CONTAINER), {"external-without-peers"}),
+        ({"features": {"sql-named-instance": True}}, {"found-port-shut"}),
+        ({"features": {"sql-named-instance": True}, "parameters": {"sql-port": 14330}}, set()),
+        ({"features": {"ad-member-dynamic-rpc": False}}, {"found-port-shut"}),
+        (_with("tiers", storefront=["10.0.1.0/28"]), {"parameter-unset"}),
+        (_with("tiers", **PRINT), {"idle-role"}),
+        (_with("tiers", **MOBILE), {"idle-role", "console-without-administrators"}),
+        (_with("tiers", **MEMBER), set()),
+    ],
+)
+def test_what_cannot_work_is_found(changes: dict[str, Any], expected: set[str]) -> None:
+    found = findings(**changes)
+    assert expected <= found.keys()
+    if expected:
+        return
+    assert not found
+
+
+def test_findings_are_accepted_by_code_and_subject() -> None:
+    tiers = {**SOUND["tiers"], "print": {"roles": ["universal-print-server"], "subnets": ["10.0.9.0/28"]}}
+    accept = [{"finding": "idle-role", "subject": "print", "reason": "Own flows will come"}]
+    assert findings(tiers=tiers) == {"idle-role": ["print"]}
+    assert findings(tiers=tiers, accept=accept) == {}
+    compilation = compile_deployment(Deployment(**{**SOUND, "tiers": tiers, "accept": accept}))
+    assert [finding.subject for finding in compilation.accepted] == ["print"]
+    accept[0]["subject"] = "prnt"
+    assert findings(tiers=tiers, accept=accept) == {
+        "idle-role": ["print"],
+        "acceptance-without-effect": ["prnt"],
+    }
+
+
+def test_what_cannot_be_accepted_is_refused() -> None:
+    accept = [{"finding": "atach-first", "reason": "No"}]
+    with pytest.raises(InputError, match="is not a finding that can be accepted"):
+        Deployment(**{**SOUND, "accept": accept})
+
+
+def test_all_that_the_checks_find_can_be_accepted_but_what_is_about_accepting() -> None:
+    folder = Path(lint.__file__).parent
+    codes = {
+        match[1]
+        for file in folder.glob("*.py")
+        for match in re.finditer(r'Finding\(\s*f?"([^"]+)"', file.read_text(encoding="utf-8"))
+    }
+    assert codes - {"{kind}-expired", "acceptance-without-effect"} == ACCEPTABLE - LOSSES
 
 
 def test_administrators_everywhere_are_found() -> None:
@@ -137,7 +205,7 @@ def test_any_address_of_ipv6_is_the_world_too() -> None:
 
 
 def test_open_egress_is_no_finding_of_names() -> None:
-    tiers = {**without("ddc", "sql"), "vda": {"subnets": ["10.0.3.0/24"], "egress-to-names": "open"}}
+    tiers = {**without("ddc", "sql"), "vda": {"subnets": ["10.0.3.0/24"], "names": "open"}}
     tiers["cloud-connector"] = ["10.0.2.0/28"]
     features = {"rendezvous": True, "gateway-service": True}
     assert "egress-to-any-address" in findings(tiers=tiers, features=features)
@@ -173,9 +241,9 @@ def test_an_idle_feature_in_the_state_that_it_has_anyway_is_no_finding(state: bo
 
 
 def test_a_default_that_hangs_on_a_role_counts_as_it_is_in_this_site() -> None:
-    # The site has no authentication service, so its feature is off unless somebody turns it on, for nothing.
-    assert findings(features={"fas": False}) == {}
-    assert findings(features={"fas": True}) == {"feature-without-effect": ["fas"]}
+    # The site has no WEM server, so its feature is off unless somebody turns it on, for nothing.
+    assert findings(features={"wem": False}) == {}
+    assert findings(features={"wem": True}) == {"feature-without-effect": ["wem"]}
 
 
 def test_a_port_that_another_tier_listens_on_is_free() -> None:
@@ -227,7 +295,7 @@ def test_a_tier_without_peers() -> None:
 
 
 def test_egress_for_names_is_found_with_what_it_is_for() -> None:
-    tiers = {**without("ddc", "sql"), "vda": {"subnets": ["10.0.3.0/24"], "egress-to-names": "open"}}
+    tiers = {**without("ddc", "sql"), "vda": {"subnets": ["10.0.3.0/24"], "names": "open"}}
     tiers["cloud-connector"] = ["10.0.2.0/28"]
     features = {"rendezvous": True, "gateway-service": True}
     policy = compile_deployment(Deployment(**{**SOUND, "tiers": tiers, "features": features}))
@@ -272,7 +340,7 @@ def test_tiers_of_every_network_are_looked_at() -> None:
         "netscaler-lom-east",
         "netscaler-lom-west",
     }
-    named = _two_networks(*("vda", "cloud-connector"), features={"rendezvous": True}, egress_to_names="open")
+    named = _two_networks(*("vda", "cloud-connector"), features={"rendezvous": True}, names="open")
     assert _subjects(named, "egress-to-any-address") == set(named.tiers)
 
 
@@ -284,7 +352,7 @@ tiers:
   netscaler-lom: [10.0.0.0/28]
   netscaler-mgmt: [10.0.1.0/28]
   brokers: {roles: [ddc], subnets: [10.0.2.0/28]}
-  cloud-connector: {subnets: [10.0.3.0/28], egress-to-names: open}
+  cloud-connector: {subnets: [10.0.3.0/28], names: open}
   storefront: [10.0.4.0/28]
 external: {admin-workstation: [0.0.0.0/0]}
 features:
@@ -306,7 +374,11 @@ exclude:
     for finding in compilation.findings:
         lines = places.setdefault(finding.code, set())
         lines |= {(finding.subject, mark.line) for mark in finding.locations}
-    assert places.pop("role-without-subnet") == set()
+    assert places.pop("no-directory") == {("main", 6)}
+    assert places.pop("idle-role", set()) == set()
+    assert {code for code, lines in places.items() if not lines} <= {"parameter-unset"}
+    places.pop("parameter-unset", None)
+    assert places.pop("console-without-administrators") == {("main", 5)}
     assert places.pop("role-cannot-work") >= {("ddc", 6)}
     assert places == {
         "open-to-the-world": {("brokers", 6)},

@@ -188,7 +188,7 @@ def test_an_entry_that_is_left_out_for_two_reasons_counts_once() -> None:
 
 
 def test_what_is_opened_for_a_name_has_rules() -> None:
-    tier = {"subnets": ["10.0.0.0/24"], "egress-to-names": "open"}
+    tier = {"subnets": ["10.0.0.0/24"], "names": "open"}
     tiers = {"cloud-connector": tier, "vda": {"subnets": ["10.0.1.0/24"]}}
     features = {"rendezvous": True, "gateway-service": True}
     data = {"name": "site", "cloud": "aws", "tiers": tiers, "features": features}
@@ -203,7 +203,7 @@ def test_one_network_of_several_tells_no_findings_of_other_tiers() -> None:
     def tier(role: str, network: str, number: int, **more: Any) -> dict[str, Any]:
         return {"roles": [role], "network": network, "subnets": [f"10.0.{number}.0/28"], **more}
 
-    named = {"egress-to-names": "open"}
+    named = {"names": "open"}
     roles = ("netscaler-lom", "netscaler-mgmt", "ddc", "storefront", "cloud-connector")
     tiers = {
         f"{role}-{network}": tier(role, network, number, **(named if role == "cloud-connector" else {}))

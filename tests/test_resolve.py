@@ -10,6 +10,7 @@ from citrix_netpolicy.compiler import compile_deployment, spell_out
 from citrix_netpolicy.errors import InputError
 from citrix_netpolicy.inputs.catalog import Catalog, compose_catalog
 from citrix_netpolicy.inputs.deployment import Deployment
+from citrix_netpolicy.meeting import feature_states
 from citrix_netpolicy.omissions import RoleMissing
 from citrix_netpolicy.resolve import resolve
 from citrix_netpolicy.syntax import document
@@ -88,12 +89,13 @@ def test_the_setting_that_somebody_wrote_is_the_one_to_blame() -> None:
         "  with-db:", "  deep: {description: d, default: true, requires: [fast]}\n  with-db:"
     )
     known = compose_catalog([document.parse(text.encode(), "words.yaml")])
+    # What is on by default goes off with what it needs.
+    assert not feature_states(site(features={"fast": False}), known)["deep"]
     with pytest.raises(InputError) as caught:
-        resolve(site(features={"fast": False}), known)
+        resolve(site(features={"deep": True, "fast": False}), known)
     (problem,) = caught.value.problems
-    # `deep` is on by default, so there is no line of it to show.
     assert (problem.path, problem.message) == (
-        ("features", "fast"),
+        ("features", "deep"),
         "feature `deep` needs `fast`, which is off",
     )
 
@@ -571,7 +573,7 @@ BY_NAME = (
 
 
 def test_a_tier_opens_to_names_where_it_says_so_and_egress_is_restricted() -> None:
-    tiers = {"web": {"subnets": ["10.0.0.0/24"], "egress-to-names": "open"}, "app": ["10.0.1.0/24"]}
+    tiers = {"web": {"subnets": ["10.0.0.0/24"], "names": "open"}, "app": ["10.0.1.0/24"]}
     everywhere = ["Prefix 0.0.0.0/0", "Prefix ::/0"]
     assert rules(site(tiers=tiers), BY_NAME) == [
         *(f"web egress {one}: tcp 443" for one in everywhere),

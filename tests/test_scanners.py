@@ -42,7 +42,7 @@ JUSTIFIED: Final = {
         "The module makes groups and hands out their ids; its caller attaches them to machines."
     ),
     ("AWS-0104", "aws_vpc_security_group_egress_rule"): Justification(
-        "The deployment says `egress-to-names: open` for session hosts: services of Citrix Cloud have names, "
+        "The deployment says `names: open` for session hosts: services of Citrix Cloud have names, "
         "a security group cannot hold names, and no proxy filters them. One port of one tier.",
         frozenset(
             f'terraform/citrix-cloud/module: aws_vpc_security_group_egress_rule.this["{key}"]'

@@ -104,6 +104,17 @@ SERVICES = st.one_of(
 )
 
 
+SITES = {"prod": {"zones": ["main", "no"], "primary": "main"}, "test": {}}
+PLACES = ("prod", "prod/no", "test")
+FEATURES = st.dictionaries(st.sampled_from(TEXTS), st.booleans(), max_size=2)
+NAMES_STATES = st.sampled_from(["listed", "open", {"through": "firewall"}])
+LINKS = st.builds(
+    dict.__or__,
+    st.fixed_dictionaries({"from": some(PLACES[:2]), "to": st.just("test"), "reason": reasons}),
+    maybe(both=st.booleans(), entries=some(TEXTS), owner=st.sampled_from(TEXTS)),
+)
+
+
 @st.composite
 def deployments(draw: st.DrawFn) -> dict[str, Any]:
     """Draw the data of a valid deployment, in whatever forms and order."""
@@ -112,6 +123,7 @@ def deployments(draw: st.DrawFn) -> dict[str, Any]:
     inside = names[: draw(st.integers(1, len(names)))]
     data: dict[str, Any] = {
         "name": draw(st.sampled_from(WORDS)),
+        "sites": SITES,
         "networks": networks,
         "tiers": {name: draw(tiers(index, name, networks, inside)) for index, name in enumerate(inside)},
         "external": {name: draw(externals(name, tuple(networks))) for name in names[len(inside) :]},
@@ -119,6 +131,8 @@ def deployments(draw: st.DrawFn) -> dict[str, Any]:
         **draw(
             maybe(
                 edition=st.sampled_from(("2026.11", "2026.10")),
+                names=NAMES_STATES,
+                links=st.lists(LINKS, max_size=2),
                 features=st.dictionaries(st.sampled_from(TEXTS), st.booleans(), max_size=3),
                 parameters=st.dictionaries(st.sampled_from(TEXTS), ports, max_size=3),
                 exclude=st.lists(
@@ -158,7 +172,7 @@ def tiers(draw: st.DrawFn, index: int, name: str, networks: dict[str, Any], insi
     tier: dict[str, Any] = {"roles": draw(some(ROLES)), "subnets": subnets}
     if name in ROLES and draw(st.booleans()):
         tier["roles"] = [name]
-    tier |= draw(maybe(egress_to_names=st.sampled_from(("listed", "open"))))
+    tier |= draw(maybe(names=NAMES_STATES, domain_member=st.booleans(), at=some(PLACES), features=FEATURES))
     if len(networks) > 1 or draw(st.booleans()):
         tier["network"] = network
     if networks[tier.get("network", next(iter(networks)))]["cloud"] == "azure":
@@ -184,7 +198,8 @@ def externals(draw: st.DrawFn, name: str, networks: tuple[str, ...]) -> Any:
         )
     )
     roles = {} if name in ROLES and draw(st.booleans()) else {"roles": draw(some(ROLES))}
-    return {**way, **roles, **draw(maybe(networks=some(networks)))}
+    more = maybe(networks=some(networks), domain_member=st.booleans(), at=some(PLACES), features=FEATURES)
+    return {**way, **roles, **draw(more)}
 
 
 def flows(names: list[str]) -> st.SearchStrategy[dict[str, Any]]:

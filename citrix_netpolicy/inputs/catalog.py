@@ -85,16 +85,28 @@ class Need(Model):
     why: str
 
 
+class Finds(Model):
+    """A lookup: what it leads to listens on ports of a parameter, or on those that a feature opens."""
+
+    parameter: str
+    feature: str | None = None
+    why: str
+
+
 class Role(Model):
     """A kind of endpoint. A wildcard stands for its `members` and never for an address.
 
-    A role that stands in for another takes its place in the entries that allow it (`stand-in: true`).
+    A role that stands in for another takes its place in the entries that allow it (`stand-in: true`). Ends
+    join or leave a wildcard of `domain-members` whatever their roles, when they say so. A `console` is what
+    administrators open in a browser.
     """
 
     title: str
     description: str
     kind: Literal["host", "outside", "name", "wildcard"]
     members: Names = ()
+    domain_members: StrictBool = False
+    console: StrictBool = False
     stands_in_for: StandIn | None = None
     needs: tuple[Need, ...] = ()
 
@@ -154,7 +166,8 @@ class CatalogService(ServiceSpec):
 class Entry(Model):
     """One row of the catalogue. `features` must all hold; `!edt` holds when `edt` is off.
 
-    `reach` says between which places of a site it holds.
+    `reach` says between which places of a site it holds. The source of an `essential` one cannot work
+    without it, and `finds` says what a lookup leads to.
     """
 
     id: str
@@ -169,6 +182,8 @@ class Entry(Model):
     names: Names = ()
     versions: str = ""
     internet: StrictBool = False
+    essential: StrictBool = False
+    finds: Finds | None = None
     stand_in: StrictBool = False
     purpose: str
     as_written: str = ""
@@ -598,6 +613,9 @@ def _words_of(entry: Entry) -> Iterator[tuple[str, str, Iterable[str]]]:
     """Yield the words that an entry uses: under which key, of which vocabulary, and which."""
     yield "source", "roles", entry.source
     yield "destination", "roles", entry.destination
+    if entry.finds:
+        yield "finds", "parameters", (entry.finds.parameter,)
+        yield "finds", "features", (entry.finds.feature,) if entry.finds.feature else ()
     yield "since", "editions", _later(entry.since)
     yield "features", "features", (name.removeprefix("!") for name in entry.features)
     yield "citations", "documents", (citation.document for citation in entry.citations)

@@ -24,8 +24,19 @@ from pydantic import (
 
 from citrix_netpolicy import limits, net
 from citrix_netpolicy.errors import DataPath, InputError, Problem, clean, in_order, nearest
+from citrix_netpolicy.findings import ACCEPTABLE, LOSSES
 from citrix_netpolicy.inputs import addresses
-from citrix_netpolicy.inputs.base import Edition, Model, Part, PortRanges, ServiceSpec, at_most, listed, some
+from citrix_netpolicy.inputs.base import (
+    Edition,
+    Model,
+    Part,
+    PortRange,
+    PortRanges,
+    ServiceSpec,
+    at_most,
+    listed,
+    some,
+)
 from citrix_netpolicy.inputs.problems import problems_of, shown
 from citrix_netpolicy.places import Place, Places, place_of
 from citrix_netpolicy.syntax import document
@@ -48,6 +59,7 @@ __all__ = [
     "PrefixListId",
     "Quotas",
     "Site",
+    "Through",
     "Tier",
 ]
 
@@ -140,10 +152,18 @@ ListId = Annotated[str, *_matching("pl-[0-9a-f]{8,17}", "prefix list id such as 
 TagName = Annotated[
     str, *_matching(r"[A-Z][A-Za-z0-9]*(\.[A-Za-z0-9]+)*", "service tag such as Storage.WestEurope")
 ]
+Text = Annotated[str, at_most(limits.TEXT, "characters")]
 # One item, or a list of some. Validators hide the bound from the schema, so it is told there again.
 _Prefixes = Prefix | Annotated[tuple[Prefix, ...], Field(min_length=1)]
 _Words = Word | Annotated[tuple[Word, ...], Field(min_length=1)]
 _Names = Name | Annotated[tuple[Name, ...], Field(min_length=1)]
+_Texts = Text | Annotated[tuple[Text, ...], Field(min_length=1)]
+Subjects = Annotated[
+    tuple[Text, ...],
+    BeforeValidator(listed, json_schema_input_type=_Texts),
+    AfterValidator(some),
+    at_most(limits.EXTERNALS, "subjects"),
+]
 _Services = ServiceSpec | Annotated[tuple[ServiceSpec, ...], Field(min_length=1)]
 Prefixes = Annotated[
     tuple[Prefix, ...],
@@ -155,6 +175,11 @@ Words = Annotated[
     tuple[Word, ...],
     BeforeValidator(listed, json_schema_input_type=_Words),
     AfterValidator(some),
+    at_most(limits.ROLES, "names"),
+]
+Roles = Annotated[
+    tuple[Word, ...],
+    BeforeValidator(listed, json_schema_input_type=Word | tuple[Word, ...]),
     at_most(limits.ROLES, "names"),
 ]
 Names = Annotated[
@@ -174,7 +199,6 @@ ApiVersion = Annotated[
     *_matching("20[0-9]{2}-[01][0-9]-[0-3][0-9](-preview)?", "API version such as 2025-05-01"),
     AfterValidator(_dated),
 ]
-Text = Annotated[str, at_most(limits.TEXT, "characters")]
 Reason = Annotated[Text, BeforeValidator(_reason)]
 # A site, or a zone of it.
 PlaceName = Annotated[
@@ -191,6 +215,7 @@ PlaceNames = Annotated[
     AfterValidator(some),
     at_most(limits.PLACES, "places"),
 ]
+_MEMBER: Final = "whether it is a Windows member of the domain; its roles say so when left out"
 _AT: Final = "its places: a site, `site/zone`, or several; everywhere when left out"
 Features = dict[str, StrictBool]
 _FEATURES_OF_AN_END: Final = (
@@ -254,20 +279,42 @@ class Link(Justified):
     both: StrictBool = Field(default=False, description="whether it holds in the other direction too")
 
 
+class Through(Part):
+    """What lets destinations through that have only a name: a transparent firewall, or a proxy."""
+
+    through: Literal["firewall", "proxy"] = Field(
+        description="firewall: it sees packets to any address and knows names; proxy: it is spoken to"
+    )
+    end: Name | None = Field(default=None, description="the tier or external that is the proxy")
+    port: PortRange | None = Field(default=None, description="the TCP port of the proxy")
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.through == "proxy" and (self.end is None or self.port is None):
+            raise ValueError("a proxy needs `end` and `port`")
+        if self.through == "firewall" and (self.end is not None or self.port is not None):
+            raise ValueError("`end` and `port` are those of a proxy; a firewall has none")
+        return self
+
+
+NamesState = Literal["listed", "open"] | Through
+_NAMES: Final = (
+    "what has only a name: listed (the group stays shut), open (their ports leave to any address), "
+    "{through: firewall} (the same, and a firewall knows the names), or {through: proxy, end: ..., port: ...}"
+)
+
+
 class Tier(Part):
     """Roles placed in subnets of one network. The tier gets a group."""
 
-    roles: Words = Field(description="the catalogue roles that these machines have")
+    roles: Roles = Field(description="the catalogue roles that these machines have; [] for none")
     subnets: Prefixes = Field(description="the subnets, or single addresses, that hold the machines")
     network: Word | None = Field(default=None, description="the network, when there are several")
     probe_ports: PortRanges = Field(
         default=(), description="in Azure: TCP ports that a load balancer probes; Azure's balancers only"
     )
-    egress_to_names: Literal["listed", "open"] = Field(
-        default="listed",
-        description="listed: destinations known by name only are listed for a firewall or proxy; "
-        "open: the tier may also open their ports to any address",
-    )
+    names: NamesState | None = Field(default=None, description=_NAMES)
+    domain_member: StrictBool | None = Field(default=None, description=_MEMBER)
     features: Features = Field(default_factory=dict, description=_FEATURES_OF_AN_END)
     at: PlaceNames = Field(default=(), description=_AT)
 
@@ -287,7 +334,7 @@ class PrefixListId(Part):
 class External(Part):
     """A peer outside: people, on-premises services. It gets no group, and is given in exactly one way."""
 
-    roles: Words = Field(description="the catalogue roles of this peer")
+    roles: Roles = Field(description="the catalogue roles of this peer; [] for none")
     addresses: Prefixes | None = Field(default=None, description="IPv4 and IPv6 prefixes")
     prefix_list: PrefixListId | None = Field(default=None, description="an AWS prefix list")
     security_group: GroupId | None = Field(
@@ -297,6 +344,7 @@ class External(Part):
     networks: Words = Field(
         default=(), description="the networks that communicate with it; all when left out"
     )
+    domain_member: StrictBool | None = Field(default=None, description=_MEMBER)
     features: Features = Field(default_factory=dict, description=_FEATURES_OF_AN_END)
     at: PlaceNames = Field(default=(), description=_AT)
 
@@ -345,10 +393,12 @@ class Exclusion(Justified):
 
 
 class Acceptance(Justified):
-    """A loss, named by the code of its finding and its tiers, that the deployment accepts."""
+    """A finding that the deployment accepts, by its code and subjects; a loss is permitted by it too."""
 
-    finding: Literal["icmp-widened", "icmpv6-blocked"] = Field(description="the code of the finding")
-    subject: Names = Field(description="the affected tiers")
+    finding: Annotated[str, WithJsonSchema({"enum": sorted(ACCEPTABLE)})] = Field(
+        description="the code of the finding"
+    )
+    subject: Subjects = Field(default=(), description="what it is about, such as tiers; all when left out")
 
 
 class Quotas(Part):
@@ -491,6 +541,7 @@ class Deployment(Model):  # noqa: PLW1641 - it holds maps, so it has no hash
     egress: Literal["restricted", "open"] = Field(
         default="restricted", description="restricted: only flows of the policy leave a tier"
     )
+    names: NamesState = Field(default="listed", description=_NAMES)
     quotas: Quotas = Field(default_factory=Quotas, description="AWS quotas of the account")
     accept: Annotated[tuple[Acceptance, ...], at_most(limits.ACCEPTANCES, "acceptances")] = Field(
         default=(), description="losses to accept: what a cloud cannot express"
@@ -643,10 +694,20 @@ class Deployment(Model):  # noqa: PLW1641 - it holds maps, so it has no hash
         """Tell whether what came with the edition `since` is part of the edition of this deployment."""
         return self.edition is None or since <= self.edition
 
+    def accepts(self, code: str, subject: str) -> bool:
+        """Tell whether a finding about a subject is accepted."""
+        return any(item.finding == code and subject in (item.subject or (subject,)) for item in self.accept)
+
+    def names_of(self, tier: str) -> NamesState:
+        """Return how what has only a name is let through for a tier."""
+        return self.tiers[tier].names or self.names
+
     def opens_to_names(self, end: str) -> bool:
         """Tell whether a tier may open the ports of named destinations to any address."""
-        tier = self.tiers.get(end)
-        return tier is not None and tier.egress_to_names == "open"
+        if end not in self.tiers:
+            return False
+        names = self.names_of(end)
+        return names == "open" or (isinstance(names, Through) and names.through == "firewall")
 
     def network_of(self, tier: str) -> str:
         """Return the name of the network that holds a tier."""
@@ -673,6 +734,7 @@ class Deployment(Model):  # noqa: PLW1641 - it holds maps, so it has no hash
             *self._address_problems(),
             *self._external_problems(),
             *self._place_problems(),
+            *self._name_problems(),
             *self._probe_problems(),
             *self._exclusion_problems(),
             *self._acceptance_problems(),
@@ -821,12 +883,28 @@ class Deployment(Model):  # noqa: PLW1641 - it holds maps, so it has no hash
 
     def _acceptance_problems(self) -> Iterator[Problem]:
         for index, acceptance in enumerate(self.accept):
-            for number, tier in enumerate(acceptance.subject):
-                if tier not in self.tiers:
-                    path: DataPath = ("accept", index, "subject", number)
-                    yield self.problem(
-                        "unknown-tier", path, f"unknown tier `{clean(tier)}`", nearest(tier, self.tiers)
-                    )
+            path: DataPath = ("accept", index)
+            if acceptance.finding not in ACCEPTABLE:
+                message = f"{shown(acceptance.finding)} is not a finding that can be accepted"
+                hint = nearest(acceptance.finding, ACCEPTABLE) or "docs/codes.md has all"
+                yield self.problem("unknown-finding", (*path, "finding"), message, hint)
+            if acceptance.finding in LOSSES:
+                if not acceptance.subject:
+                    message = "`subject` is missing: a loss is accepted for tiers that are named"
+                    yield self.problem("missing-key", path, message)
+                for number, tier in enumerate(acceptance.subject):
+                    if tier not in self.tiers:
+                        where = (*path, "subject", number)
+                        message = f"unknown tier `{clean(tier)}`"
+                        yield self.problem("unknown-tier", where, message, nearest(tier, self.tiers))
+
+    def _name_problems(self) -> Iterator[Problem]:
+        places: list[tuple[DataPath, NamesState | None]] = [(("names",), self.names)]
+        places += [(("tiers", name, "names"), tier.names) for name, tier in self.tiers.items()]
+        for path, names in places:
+            if isinstance(names, Through) and names.end is not None and names.end not in self.ends:
+                message = f"unknown tier or external `{clean(names.end)}`"
+                yield self.problem("unknown-end", (*path, "end"), message, nearest(names.end, self.ends))
 
     def _overlaps(self) -> Iterator[Problem]:
         """Find subnets of two tiers that share addresses: their group would be decided by chance."""

@@ -35,7 +35,9 @@ def deployment_schema(catalog: Catalog) -> dict[str, Any]:
     roles = sorted(name for name, role in catalog.roles.items() if role.kind != "wildcard")
     for kind, key in (("Tier", "subnets"), ("External", "addresses")):
         model = definitions[kind]
-        model["properties"]["roles"] = _one_or_many({"enum": roles}, model["properties"]["roles"])
+        # There are machines without a role of the catalogue.
+        words = _one_or_many({"enum": roles}, model["properties"]["roles"], least=0)
+        model["properties"]["roles"] = words
         # The short form leaves the roles to the name.
         model["required"] = [name for name in model.get("required", []) if name != "roles"]
         model["properties"][key] = _one_or_many({"type": "string"}, model["properties"][key])
@@ -50,9 +52,9 @@ def deployment_schema(catalog: Catalog) -> dict[str, Any]:
     return schema
 
 
-def _one_or_many(item: dict[str, Any], described: dict[str, Any]) -> dict[str, Any]:
+def _one_or_many(item: dict[str, Any], described: dict[str, Any], least: int = 1) -> dict[str, Any]:
     told = {"description": described["description"]} if "description" in described else {}
-    return {**told, "anyOf": [item, {"type": "array", "items": item, "minItems": 1}]}
+    return {**told, "anyOf": [item, {"type": "array", "items": item, "minItems": least}]}
 
 
 def _words(schema: dict[str, Any], words: Iterable[tuple[str, Any]], value: dict[str, Any]) -> dict[str, Any]:

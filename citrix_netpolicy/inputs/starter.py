@@ -51,8 +51,9 @@ features:
   edt: true
   html5: false
 
-# Ports that the site has moved.
-# parameters: {xml-service-port: 8080}
+# Ports that the site has chosen. A StoreFront server group needs one pinned, here and in StoreFront.
+parameters:
+  storefront-peer-port: 8090
 
 # Connections of the site's own, each with its reason.
 # flows:
@@ -64,6 +65,9 @@ features:
 
 # Catalogue entries that the site does without, each with its reason.
 # exclude: [{entry: ddc-vda-local-host-cache, reason: No Local Host Cache here}]
+
+# What has only a name, such as Citrix Cloud: listed (default), open, {through: firewall}, or a proxy.
+# names: {through: proxy, end: web-proxy, port: 8080}
 
 # egress: open          # leave outbound connections alone (default: restricted)
 # cidrs: stable         # keep prefixes as declared (default: exact, the fewest rules)

@@ -70,6 +70,12 @@ def summary_lines(compilation: Compilation, module: Module, *, verbose: bool = F
     yield from _crossings(compilation, verbose=verbose)
     here = (finding for finding in compilation.findings if finding.network in ("", *module.outputs))
     yield from finding_lines((*here, *module.findings))
+    accepted = [finding for finding in compilation.accepted if finding.network in ("", *module.outputs)]
+    if accepted:
+        yield f"{_counted(len(accepted), 'finding')} accepted" + (
+            "" if verbose else "; use --verbose to list them"
+        )
+        yield from (f"  {line}" for line in _lines_of(accepted) if verbose)
     omissions = compilation.resolution.omissions
     made = _with_rules(compilation)
     silent = [omission for omission in omissions if omission.entry not in made]
@@ -126,7 +132,7 @@ def _counted(number: int, what: str) -> str:
 
 
 def finding_lines(findings: Iterable[Finding]) -> Iterator[str]:
-    """Yield a line for each finding, as many as still help, and one for all roles that nobody has."""
+    """Yield a line for each finding, as many as still help."""
     lines = _lines_of(findings)
     yield from islice(lines, limits.SHOWN)
     left = sum(1 for _ in lines)
@@ -135,15 +141,9 @@ def finding_lines(findings: Iterable[Finding]) -> Iterator[str]:
 
 
 def _lines_of(findings: Iterable[Finding]) -> Iterator[str]:
-    for code, alike in groupby(findings, key=lambda finding: finding.code):
-        if code == "role-without-subnet":
-            # Most sites lack many roles; one line tells all of them without drowning the rest.
-            roles = ", ".join(finding.subject for finding in alike)
-            yield f"note: no tier or external provides {roles}; flows with them are left out [{code}]"
-            continue
-        for finding in alike:
-            hint = f" (help: {finding.hint})" if finding.hint else ""
-            yield f"{finding.severity}: {finding.message}{hint} [{code}]"
+    for finding in findings:
+        hint = f" (help: {finding.hint})" if finding.hint else ""
+        yield f"{finding.severity}: {finding.message}{hint} [{finding.code}]"
 
 
 def _reasons(omissions: Iterable[Omission]) -> str:

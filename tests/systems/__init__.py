@@ -33,6 +33,8 @@ _LINE: Final = re.compile(r"(?P<source>\S+) (?P<arrow>[-=]>) (?P<destination>\S+
 # The one of libyaml is several times as fast.
 _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
+_OF_THE_DIRECTORY: Final = ("ad-member-baseline", "ad-member-dynamic-rpc", "domain-controller-peers")
+
 # Source, arrow and destination.
 Pair = tuple[str, str, str]
 Flows = dict[Pair, ServiceSet]
@@ -179,7 +181,9 @@ def _site(system: str, name: str, item: Mapping[str, Any], change: Mapping[str, 
     if change.get("ipv6", False):
         for n, prefixes in enumerate((*tiers.values(), *people.values())):
             prefixes.append(f"2001:db8:{n:x}::/64")
-    features = {feature: True for part in (item, change) for feature in part.get("with", ())}
+    # What the directory needs comes with it in every site; only the tables about it speak of that.
+    features = dict.fromkeys(_OF_THE_DIRECTORY, False)
+    features |= {feature: True for part in (item, change) for feature in part.get("with", ())}
     features |= {feature: False for part in (item, change) for feature in part.get("without", ())}
     features |= dict.fromkeys(change.get("with", ()), True)
     told = [*(f"+{one}" for one in change.get("with", ())), *(f"-{one}" for one in change.get("without", ()))]

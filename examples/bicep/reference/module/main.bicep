@@ -510,6 +510,30 @@ resource nsg_ddc 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
         }
       }
       {
+        name: 'tcp-53-to-10.98.0.10_31-e7a9782b8d'
+        properties: {
+          description: 'Name resolution by Windows servers; Queries of Windows servers to the global catalogue, plain and over TLS; and 7 more'
+          protocol: 'Tcp'
+          sourcePortRange: '*'
+          destinationPortRanges: [
+            '53'
+            '88'
+            '135'
+            '389'
+            '445'
+            '464'
+            '636'
+            '3268-3269'
+            '49152-65535'
+          ]
+          sourceAddressPrefix: '*'
+          destinationAddressPrefix: '10.98.0.10/31'
+          access: 'Allow'
+          priority: 1610
+          direction: 'Outbound'
+        }
+      }
+      {
         name: 'tcp-1433-to-10.20.4.0_29'
         properties: {
           description: 'Access of controllers to the site databases'
@@ -520,6 +544,26 @@ resource nsg_ddc 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
           destinationAddressPrefix: '10.20.4.0/29'
           access: 'Allow'
           priority: 1743
+          direction: 'Outbound'
+        }
+      }
+      {
+        name: 'udp-53-to-10.98.0.10_31-11a922d0bc'
+        properties: {
+          description: 'Name resolution by Windows servers; Kerberos authentication of Windows servers; and 3 more'
+          protocol: 'Udp'
+          sourcePortRange: '*'
+          destinationPortRanges: [
+            '53'
+            '88'
+            '123'
+            '389'
+            '464'
+          ]
+          sourceAddressPrefix: '*'
+          destinationAddressPrefix: '10.98.0.10/31'
+          access: 'Allow'
+          priority: 2837
           direction: 'Outbound'
         }
       }
@@ -656,6 +700,50 @@ resource nsg_license_server_479733 'Microsoft.Network/networkSecurityGroups@2025
         }
       }
       {
+        name: 'tcp-53-to-10.98.0.10_31-e7a9782b8d'
+        properties: {
+          description: 'Name resolution by Windows servers; Queries of Windows servers to the global catalogue, plain and over TLS; and 7 more'
+          protocol: 'Tcp'
+          sourcePortRange: '*'
+          destinationPortRanges: [
+            '53'
+            '88'
+            '135'
+            '389'
+            '445'
+            '464'
+            '636'
+            '3268-3269'
+            '49152-65535'
+          ]
+          sourceAddressPrefix: '*'
+          destinationAddressPrefix: '10.98.0.10/31'
+          access: 'Allow'
+          priority: 1610
+          direction: 'Outbound'
+        }
+      }
+      {
+        name: 'udp-53-to-10.98.0.10_31-11a922d0bc'
+        properties: {
+          description: 'Name resolution by Windows servers; Kerberos authentication of Windows servers; and 3 more'
+          protocol: 'Udp'
+          sourcePortRange: '*'
+          destinationPortRanges: [
+            '53'
+            '88'
+            '123'
+            '389'
+            '464'
+          ]
+          sourceAddressPrefix: '*'
+          destinationAddressPrefix: '10.98.0.10/31'
+          access: 'Allow'
+          priority: 2837
+          direction: 'Outbound'
+        }
+      }
+      {
         name: 'deny-all-outbound'
         properties: {
           description: 'Everything else; without this, default rules let the virtual network through'
@@ -756,6 +844,30 @@ resource nsg_pvs 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
         }
       }
       {
+        name: 'tcp-53-to-10.98.0.10_31-e7a9782b8d'
+        properties: {
+          description: 'Directory queries of Provisioning servers; Name resolution by Windows servers; and 8 more'
+          protocol: 'Tcp'
+          sourcePortRange: '*'
+          destinationPortRanges: [
+            '53'
+            '88'
+            '135'
+            '389'
+            '445'
+            '464'
+            '636'
+            '3268-3269'
+            '49152-65535'
+          ]
+          sourceAddressPrefix: '*'
+          destinationAddressPrefix: '10.98.0.10/31'
+          access: 'Allow'
+          priority: 1610
+          direction: 'Outbound'
+        }
+      }
+      {
         name: 'tcp-1433-to-10.20.4.0_29'
         properties: {
           description: 'Access of Provisioning servers to their database'
@@ -770,16 +882,22 @@ resource nsg_pvs 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
         }
       }
       {
-        name: 'tcp-389-to-10.98.0.10_31'
+        name: 'udp-53-to-10.98.0.10_31-11a922d0bc'
         properties: {
-          description: 'Directory queries of Provisioning servers'
-          protocol: 'Tcp'
+          description: 'Name resolution by Windows servers; Kerberos authentication of Windows servers; and 3 more'
+          protocol: 'Udp'
           sourcePortRange: '*'
-          destinationPortRange: '389'
+          destinationPortRanges: [
+            '53'
+            '88'
+            '123'
+            '389'
+            '464'
+          ]
           sourceAddressPrefix: '*'
           destinationAddressPrefix: '10.98.0.10/31'
           access: 'Allow'
-          priority: 1888
+          priority: 2837
           direction: 'Outbound'
         }
       }
@@ -850,6 +968,50 @@ resource nsg_sql 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
           access: 'Deny'
           priority: 4096
           direction: 'Inbound'
+        }
+      }
+      {
+        name: 'tcp-53-to-10.98.0.10_31-e7a9782b8d'
+        properties: {
+          description: 'Name resolution by Windows servers; Queries of Windows servers to the global catalogue, plain and over TLS; and 7 more'
+          protocol: 'Tcp'
+          sourcePortRange: '*'
+          destinationPortRanges: [
+            '53'
+            '88'
+            '135'
+            '389'
+            '445'
+            '464'
+            '636'
+            '3268-3269'
+            '49152-65535'
+          ]
+          sourceAddressPrefix: '*'
+          destinationAddressPrefix: '10.98.0.10/31'
+          access: 'Allow'
+          priority: 1610
+          direction: 'Outbound'
+        }
+      }
+      {
+        name: 'udp-53-to-10.98.0.10_31-11a922d0bc'
+        properties: {
+          description: 'Name resolution by Windows servers; Kerberos authentication of Windows servers; and 3 more'
+          protocol: 'Udp'
+          sourcePortRange: '*'
+          destinationPortRanges: [
+            '53'
+            '88'
+            '123'
+            '389'
+            '464'
+          ]
+          sourceAddressPrefix: '*'
+          destinationAddressPrefix: '10.98.0.10/31'
+          access: 'Allow'
+          priority: 2837
+          direction: 'Outbound'
         }
       }
       {
@@ -947,36 +1109,46 @@ resource nsg_storefront 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
         }
       }
       {
-        name: 'tcp-88-to-10.98.0.10_31-79ce6a7f8a'
+        name: 'tcp-53-to-10.98.0.10_31-e7a9782b8d'
         properties: {
-          description: 'Kerberos authentication by StoreFront; Directory queries of StoreFront for names and mail addresses'
+          description: 'Kerberos authentication by StoreFront; Directory queries of StoreFront for names and mail addresses; and 9 more'
           protocol: 'Tcp'
           sourcePortRange: '*'
           destinationPortRanges: [
+            '53'
             '88'
+            '135'
             '389'
+            '445'
+            '464'
+            '636'
+            '3268-3269'
+            '49152-65535'
           ]
           sourceAddressPrefix: '*'
           destinationAddressPrefix: '10.98.0.10/31'
           access: 'Allow'
-          priority: 2044
+          priority: 1610
           direction: 'Outbound'
         }
       }
       {
-        name: 'udp-88-to-10.98.0.10_31-d5bd8ddc43'
+        name: 'udp-53-to-10.98.0.10_31-11a922d0bc'
         properties: {
-          description: 'Kerberos authentication by StoreFront; Directory queries of StoreFront for names and mail addresses'
+          description: 'Kerberos authentication by StoreFront; Directory queries of StoreFront for names and mail addresses; and 5 more'
           protocol: 'Udp'
           sourcePortRange: '*'
           destinationPortRanges: [
+            '53'
             '88'
+            '123'
             '389'
+            '464'
           ]
           sourceAddressPrefix: '*'
           destinationAddressPrefix: '10.98.0.10/31'
           access: 'Allow'
-          priority: 3196
+          priority: 2837
           direction: 'Outbound'
         }
       }
@@ -1095,6 +1267,50 @@ resource nsg_vda 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
           destinationAddressPrefix: '10.20.3.0/28'
           access: 'Allow'
           priority: 1060
+          direction: 'Outbound'
+        }
+      }
+      {
+        name: 'tcp-53-to-10.98.0.10_31-e7a9782b8d'
+        properties: {
+          description: 'Name resolution by Windows servers; Queries of Windows servers to the global catalogue, plain and over TLS; and 7 more'
+          protocol: 'Tcp'
+          sourcePortRange: '*'
+          destinationPortRanges: [
+            '53'
+            '88'
+            '135'
+            '389'
+            '445'
+            '464'
+            '636'
+            '3268-3269'
+            '49152-65535'
+          ]
+          sourceAddressPrefix: '*'
+          destinationAddressPrefix: '10.98.0.10/31'
+          access: 'Allow'
+          priority: 1610
+          direction: 'Outbound'
+        }
+      }
+      {
+        name: 'udp-53-to-10.98.0.10_31-11a922d0bc'
+        properties: {
+          description: 'Name resolution by Windows servers; Kerberos authentication of Windows servers; and 3 more'
+          protocol: 'Udp'
+          sourcePortRange: '*'
+          destinationPortRanges: [
+            '53'
+            '88'
+            '123'
+            '389'
+            '464'
+          ]
+          sourceAddressPrefix: '*'
+          destinationAddressPrefix: '10.98.0.10/31'
+          access: 'Allow'
+          priority: 2837
           direction: 'Outbound'
         }
       }

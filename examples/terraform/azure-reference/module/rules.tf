@@ -394,6 +394,18 @@ locals {
       priority                   = 1087
       direction                  = "Outbound"
     }
+    "ddc/egress/tcp-53-to-10.98.0.10_31-e7a9782b8d" = {
+      group                      = "ddc"
+      name                       = "tcp-53-to-10.98.0.10_31-e7a9782b8d"
+      description                = "Name resolution by Windows servers; Queries of Windows servers to the global catalogue, plain and over TLS; and 7 more"
+      protocol                   = "Tcp"
+      destination_port_ranges    = ["53", "88", "135", "389", "445", "464", "636", "3268-3269", "49152-65535"]
+      source_address_prefix      = "*"
+      destination_address_prefix = "10.98.0.10/31"
+      access                     = "Allow"
+      priority                   = 1610
+      direction                  = "Outbound"
+    }
     "ddc/egress/tcp-1433-to-10.20.4.0_29" = {
       group                      = "ddc"
       name                       = "tcp-1433-to-10.20.4.0_29"
@@ -404,6 +416,18 @@ locals {
       destination_address_prefix = "10.20.4.0/29"
       access                     = "Allow"
       priority                   = 1743
+      direction                  = "Outbound"
+    }
+    "ddc/egress/udp-53-to-10.98.0.10_31-11a922d0bc" = {
+      group                      = "ddc"
+      name                       = "udp-53-to-10.98.0.10_31-11a922d0bc"
+      description                = "Name resolution by Windows servers; Kerberos authentication of Windows servers; and 3 more"
+      protocol                   = "Udp"
+      destination_port_ranges    = ["53", "88", "123", "389", "464"]
+      source_address_prefix      = "*"
+      destination_address_prefix = "10.98.0.10/31"
+      access                     = "Allow"
+      priority                   = 2837
       direction                  = "Outbound"
     }
     "ddc/egress/tcp-80-to-10.20.2.0_27-f3f0a78053" = {
@@ -490,6 +514,30 @@ locals {
       priority                   = 4096
       direction                  = "Inbound"
     }
+    "license-server/egress/tcp-53-to-10.98.0.10_31-e7a9782b8d" = {
+      group                      = "license-server"
+      name                       = "tcp-53-to-10.98.0.10_31-e7a9782b8d"
+      description                = "Name resolution by Windows servers; Queries of Windows servers to the global catalogue, plain and over TLS; and 7 more"
+      protocol                   = "Tcp"
+      destination_port_ranges    = ["53", "88", "135", "389", "445", "464", "636", "3268-3269", "49152-65535"]
+      source_address_prefix      = "*"
+      destination_address_prefix = "10.98.0.10/31"
+      access                     = "Allow"
+      priority                   = 1610
+      direction                  = "Outbound"
+    }
+    "license-server/egress/udp-53-to-10.98.0.10_31-11a922d0bc" = {
+      group                      = "license-server"
+      name                       = "udp-53-to-10.98.0.10_31-11a922d0bc"
+      description                = "Name resolution by Windows servers; Kerberos authentication of Windows servers; and 3 more"
+      protocol                   = "Udp"
+      destination_port_ranges    = ["53", "88", "123", "389", "464"]
+      source_address_prefix      = "*"
+      destination_address_prefix = "10.98.0.10/31"
+      access                     = "Allow"
+      priority                   = 2837
+      direction                  = "Outbound"
+    }
     "license-server/egress/deny-all-outbound" = {
       group                      = "license-server"
       name                       = "deny-all-outbound"
@@ -562,6 +610,18 @@ locals {
       priority                   = 1406
       direction                  = "Outbound"
     }
+    "pvs/egress/tcp-53-to-10.98.0.10_31-e7a9782b8d" = {
+      group                      = "pvs"
+      name                       = "tcp-53-to-10.98.0.10_31-e7a9782b8d"
+      description                = "Directory queries of Provisioning servers; Name resolution by Windows servers; and 8 more"
+      protocol                   = "Tcp"
+      destination_port_ranges    = ["53", "88", "135", "389", "445", "464", "636", "3268-3269", "49152-65535"]
+      source_address_prefix      = "*"
+      destination_address_prefix = "10.98.0.10/31"
+      access                     = "Allow"
+      priority                   = 1610
+      direction                  = "Outbound"
+    }
     "pvs/egress/tcp-1433-to-10.20.4.0_29" = {
       group                      = "pvs"
       name                       = "tcp-1433-to-10.20.4.0_29"
@@ -574,16 +634,16 @@ locals {
       priority                   = 1743
       direction                  = "Outbound"
     }
-    "pvs/egress/tcp-389-to-10.98.0.10_31" = {
+    "pvs/egress/udp-53-to-10.98.0.10_31-11a922d0bc" = {
       group                      = "pvs"
-      name                       = "tcp-389-to-10.98.0.10_31"
-      description                = "Directory queries of Provisioning servers"
-      protocol                   = "Tcp"
-      destination_port_range     = "389"
+      name                       = "udp-53-to-10.98.0.10_31-11a922d0bc"
+      description                = "Name resolution by Windows servers; Kerberos authentication of Windows servers; and 3 more"
+      protocol                   = "Udp"
+      destination_port_ranges    = ["53", "88", "123", "389", "464"]
       source_address_prefix      = "*"
       destination_address_prefix = "10.98.0.10/31"
       access                     = "Allow"
-      priority                   = 1888
+      priority                   = 2837
       direction                  = "Outbound"
     }
     "pvs/egress/udp-6890-6909-to-10.20.3.0_28" = {
@@ -633,6 +693,30 @@ locals {
       access                     = "Deny"
       priority                   = 4096
       direction                  = "Inbound"
+    }
+    "sql/egress/tcp-53-to-10.98.0.10_31-e7a9782b8d" = {
+      group                      = "sql"
+      name                       = "tcp-53-to-10.98.0.10_31-e7a9782b8d"
+      description                = "Name resolution by Windows servers; Queries of Windows servers to the global catalogue, plain and over TLS; and 7 more"
+      protocol                   = "Tcp"
+      destination_port_ranges    = ["53", "88", "135", "389", "445", "464", "636", "3268-3269", "49152-65535"]
+      source_address_prefix      = "*"
+      destination_address_prefix = "10.98.0.10/31"
+      access                     = "Allow"
+      priority                   = 1610
+      direction                  = "Outbound"
+    }
+    "sql/egress/udp-53-to-10.98.0.10_31-11a922d0bc" = {
+      group                      = "sql"
+      name                       = "udp-53-to-10.98.0.10_31-11a922d0bc"
+      description                = "Name resolution by Windows servers; Kerberos authentication of Windows servers; and 3 more"
+      protocol                   = "Udp"
+      destination_port_ranges    = ["53", "88", "123", "389", "464"]
+      source_address_prefix      = "*"
+      destination_address_prefix = "10.98.0.10/31"
+      access                     = "Allow"
+      priority                   = 2837
+      direction                  = "Outbound"
     }
     "sql/egress/deny-all-outbound" = {
       group                      = "sql"
@@ -706,28 +790,28 @@ locals {
       priority                   = 1307
       direction                  = "Outbound"
     }
-    "storefront/egress/tcp-88-to-10.98.0.10_31-79ce6a7f8a" = {
+    "storefront/egress/tcp-53-to-10.98.0.10_31-e7a9782b8d" = {
       group                      = "storefront"
-      name                       = "tcp-88-to-10.98.0.10_31-79ce6a7f8a"
-      description                = "Kerberos authentication by StoreFront; Directory queries of StoreFront for names and mail addresses"
+      name                       = "tcp-53-to-10.98.0.10_31-e7a9782b8d"
+      description                = "Kerberos authentication by StoreFront; Directory queries of StoreFront for names and mail addresses; and 9 more"
       protocol                   = "Tcp"
-      destination_port_ranges    = ["88", "389"]
+      destination_port_ranges    = ["53", "88", "135", "389", "445", "464", "636", "3268-3269", "49152-65535"]
       source_address_prefix      = "*"
       destination_address_prefix = "10.98.0.10/31"
       access                     = "Allow"
-      priority                   = 2044
+      priority                   = 1610
       direction                  = "Outbound"
     }
-    "storefront/egress/udp-88-to-10.98.0.10_31-d5bd8ddc43" = {
+    "storefront/egress/udp-53-to-10.98.0.10_31-11a922d0bc" = {
       group                      = "storefront"
-      name                       = "udp-88-to-10.98.0.10_31-d5bd8ddc43"
-      description                = "Kerberos authentication by StoreFront; Directory queries of StoreFront for names and mail addresses"
+      name                       = "udp-53-to-10.98.0.10_31-11a922d0bc"
+      description                = "Kerberos authentication by StoreFront; Directory queries of StoreFront for names and mail addresses; and 5 more"
       protocol                   = "Udp"
-      destination_port_ranges    = ["88", "389"]
+      destination_port_ranges    = ["53", "88", "123", "389", "464"]
       source_address_prefix      = "*"
       destination_address_prefix = "10.98.0.10/31"
       access                     = "Allow"
-      priority                   = 3196
+      priority                   = 2837
       direction                  = "Outbound"
     }
     "storefront/egress/tcp-8090-to-10.20.1.0_28" = {
@@ -812,6 +896,30 @@ locals {
       destination_address_prefix = "10.20.3.0/28"
       access                     = "Allow"
       priority                   = 1060
+      direction                  = "Outbound"
+    }
+    "vda/egress/tcp-53-to-10.98.0.10_31-e7a9782b8d" = {
+      group                      = "vda"
+      name                       = "tcp-53-to-10.98.0.10_31-e7a9782b8d"
+      description                = "Name resolution by Windows servers; Queries of Windows servers to the global catalogue, plain and over TLS; and 7 more"
+      protocol                   = "Tcp"
+      destination_port_ranges    = ["53", "88", "135", "389", "445", "464", "636", "3268-3269", "49152-65535"]
+      source_address_prefix      = "*"
+      destination_address_prefix = "10.98.0.10/31"
+      access                     = "Allow"
+      priority                   = 1610
+      direction                  = "Outbound"
+    }
+    "vda/egress/udp-53-to-10.98.0.10_31-11a922d0bc" = {
+      group                      = "vda"
+      name                       = "udp-53-to-10.98.0.10_31-11a922d0bc"
+      description                = "Name resolution by Windows servers; Kerberos authentication of Windows servers; and 3 more"
+      protocol                   = "Udp"
+      destination_port_ranges    = ["53", "88", "123", "389", "464"]
+      source_address_prefix      = "*"
+      destination_address_prefix = "10.98.0.10/31"
+      access                     = "Allow"
+      priority                   = 2837
       direction                  = "Outbound"
     }
     "vda/egress/tcp-80-to-10.20.2.0_27" = {

@@ -197,6 +197,14 @@ locals {
       to_port     = 3269
       cidr_ipv4   = "10.98.0.10/31"
     }
+    "cloud-connector/egress/tcp/8080/10.98.0.30/32" = {
+      group       = "cloud-connector"
+      description = "Destinations known by name through the proxy"
+      ip_protocol = "tcp"
+      from_port   = 8080
+      to_port     = 8080
+      cidr_ipv4   = "10.98.0.30/32"
+    }
     "cloud-connector/egress/tcp/9095/tier:cloud-connector" = {
       group       = "cloud-connector"
       description = "Orchestration service among controllers"
@@ -204,6 +212,14 @@ locals {
       from_port   = 9095
       to_port     = 9095
       tier        = "cloud-connector"
+    }
+    "cloud-connector/egress/tcp/49152-65535/10.98.0.10/31" = {
+      group       = "cloud-connector"
+      description = "Logon and account services of domain controllers over dynamic RPC"
+      ip_protocol = "tcp"
+      from_port   = 49152
+      to_port     = 65535
+      cidr_ipv4   = "10.98.0.10/31"
     }
     "cloud-connector/egress/udp/53/10.98.0.10/31" = {
       group       = "cloud-connector"
@@ -307,6 +323,22 @@ locals {
       ip_protocol = "tcp"
       from_port   = 3268
       to_port     = 3269
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "license-server/egress/tcp/8080/10.98.0.30/32" = {
+      group       = "license-server"
+      description = "Destinations known by name through the proxy"
+      ip_protocol = "tcp"
+      from_port   = 8080
+      to_port     = 8080
+      cidr_ipv4   = "10.98.0.30/32"
+    }
+    "license-server/egress/tcp/49152-65535/10.98.0.10/31" = {
+      group       = "license-server"
+      description = "Logon and account services of domain controllers over dynamic RPC"
+      ip_protocol = "tcp"
+      from_port   = 49152
+      to_port     = 65535
       cidr_ipv4   = "10.98.0.10/31"
     }
     "license-server/egress/udp/53/10.98.0.10/31" = {
@@ -443,6 +475,14 @@ locals {
       ip_protocol = "tcp"
       from_port   = 3268
       to_port     = 3269
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "vda/egress/tcp/49152-65535/10.98.0.10/31" = {
+      group       = "vda"
+      description = "Logon and account services of domain controllers over dynamic RPC"
+      ip_protocol = "tcp"
+      from_port   = 49152
+      to_port     = 65535
       cidr_ipv4   = "10.98.0.10/31"
     }
     "vda/egress/udp/53/10.98.0.10/31" = {

@@ -1604,6 +1604,14 @@ locals {
       to_port     = 27000
       tier        = "license-server"
     }
+    "ddc/egress/tcp/49152-65535/10.98.0.10/31" = {
+      group       = "ddc"
+      description = "Logon and account services of domain controllers over dynamic RPC"
+      ip_protocol = "tcp"
+      from_port   = 49152
+      to_port     = 65535
+      cidr_ipv4   = "10.98.0.10/31"
+    }
     "ddc/egress/udp/53/10.98.0.10/31" = {
       group       = "ddc"
       description = "Name resolution by Windows servers"
@@ -1724,6 +1732,14 @@ locals {
       to_port     = 3269
       cidr_ipv4   = "10.98.0.10/31"
     }
+    "fas/egress/tcp/49152-65535/10.98.0.10/31" = {
+      group       = "fas"
+      description = "Logon and account services of domain controllers over dynamic RPC"
+      ip_protocol = "tcp"
+      from_port   = 49152
+      to_port     = 65535
+      cidr_ipv4   = "10.98.0.10/31"
+    }
     "fas/egress/tcp/50100/10.98.0.20/32" = {
       group       = "fas"
       description = "Certificate requests of FAS over DCOM on the static port of the CA"
@@ -1834,6 +1850,14 @@ locals {
       ip_protocol = "tcp"
       from_port   = 3268
       to_port     = 3269
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "license-server/egress/tcp/49152-65535/10.98.0.10/31" = {
+      group       = "license-server"
+      description = "Logon and account services of domain controllers over dynamic RPC"
+      ip_protocol = "tcp"
+      from_port   = 49152
+      to_port     = 65535
       cidr_ipv4   = "10.98.0.10/31"
     }
     "license-server/egress/udp/53/10.98.0.10/31" = {
@@ -1979,6 +2003,14 @@ locals {
       from_port   = 27000
       to_port     = 27000
       tier        = "license-server"
+    }
+    "pvs/egress/tcp/49152-65535/10.98.0.10/31" = {
+      group       = "pvs"
+      description = "Logon and account services of domain controllers over dynamic RPC"
+      ip_protocol = "tcp"
+      from_port   = 49152
+      to_port     = 65535
+      cidr_ipv4   = "10.98.0.10/31"
     }
     "pvs/egress/udp/53/10.98.0.10/31" = {
       group       = "pvs"
@@ -2132,6 +2164,14 @@ locals {
       to_port     = 27000
       tier        = "license-server"
     }
+    "session-recording/egress/tcp/49152-65535/10.98.0.10/31" = {
+      group       = "session-recording"
+      description = "Logon and account services of domain controllers over dynamic RPC"
+      ip_protocol = "tcp"
+      from_port   = 49152
+      to_port     = 65535
+      cidr_ipv4   = "10.98.0.10/31"
+    }
     "session-recording/egress/udp/53/10.98.0.10/31" = {
       group       = "session-recording"
       description = "Name resolution by Windows servers"
@@ -2242,6 +2282,14 @@ locals {
       ip_protocol = "tcp"
       from_port   = 3268
       to_port     = 3269
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "sql/egress/tcp/49152-65535/10.98.0.10/31" = {
+      group       = "sql"
+      description = "Logon and account services of domain controllers over dynamic RPC"
+      ip_protocol = "tcp"
+      from_port   = 49152
+      to_port     = 65535
       cidr_ipv4   = "10.98.0.10/31"
     }
     "sql/egress/udp/53/10.98.0.10/31" = {
@@ -2379,6 +2427,14 @@ locals {
       from_port   = 8090
       to_port     = 8090
       tier        = "storefront"
+    }
+    "storefront/egress/tcp/49152-65535/10.98.0.10/31" = {
+      group       = "storefront"
+      description = "Logon and account services of domain controllers over dynamic RPC"
+      ip_protocol = "tcp"
+      from_port   = 49152
+      to_port     = 65535
+      cidr_ipv4   = "10.98.0.10/31"
     }
     "storefront/egress/udp/53/10.98.0.10/31" = {
       group       = "storefront"
@@ -2539,6 +2595,14 @@ locals {
       from_port   = 8288
       to_port     = 8288
       tier        = "wem-server"
+    }
+    "vda/egress/tcp/49152-65535/10.98.0.10/31" = {
+      group       = "vda"
+      description = "Logon and account services of domain controllers over dynamic RPC"
+      ip_protocol = "tcp"
+      from_port   = 49152
+      to_port     = 65535
+      cidr_ipv4   = "10.98.0.10/31"
     }
     "vda/egress/tcp/54321-54323/tier:pvs" = {
       group       = "vda"
@@ -2715,6 +2779,14 @@ locals {
       from_port   = 27000
       to_port     = 27000
       tier        = "license-server"
+    }
+    "wem-server/egress/tcp/49152-65535/10.98.0.10/31" = {
+      group       = "wem-server"
+      description = "Logon and account services of domain controllers over dynamic RPC"
+      ip_protocol = "tcp"
+      from_port   = 49152
+      to_port     = 65535
+      cidr_ipv4   = "10.98.0.10/31"
     }
     "wem-server/egress/tcp/49752/tier:vda" = {
       group       = "wem-server"

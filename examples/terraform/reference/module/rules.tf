@@ -531,6 +531,14 @@ locals {
       to_port     = 2598
       tier        = "vda"
     }
+    "ddc/egress/tcp/53/10.98.0.10/31" = {
+      group       = "ddc"
+      description = "Name resolution by Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 53
+      to_port     = 53
+      cidr_ipv4   = "10.98.0.10/31"
+    }
     "ddc/egress/tcp/80/tier:ddc" = {
       group       = "ddc"
       description = "Communication among controllers"
@@ -546,6 +554,14 @@ locals {
       from_port   = 80
       to_port     = 80
       tier        = "vda"
+    }
+    "ddc/egress/tcp/88/10.98.0.10/31" = {
+      group       = "ddc"
+      description = "Kerberos authentication of Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 88
+      to_port     = 88
+      cidr_ipv4   = "10.98.0.10/31"
     }
     "ddc/egress/tcp/89/tier:ddc" = {
       group       = "ddc"
@@ -563,6 +579,22 @@ locals {
       to_port     = 89
       tier        = "vda"
     }
+    "ddc/egress/tcp/135/10.98.0.10/31" = {
+      group       = "ddc"
+      description = "RPC endpoint mapper of domain controllers"
+      ip_protocol = "tcp"
+      from_port   = 135
+      to_port     = 135
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "ddc/egress/tcp/389/10.98.0.10/31" = {
+      group       = "ddc"
+      description = "Directory queries of Windows servers and location of domain controllers"
+      ip_protocol = "tcp"
+      from_port   = 389
+      to_port     = 389
+      cidr_ipv4   = "10.98.0.10/31"
+    }
     "ddc/egress/tcp/443/tier:ddc" = {
       group       = "ddc"
       description = "Queries of Director to controllers"
@@ -571,6 +603,30 @@ locals {
       to_port     = 443
       tier        = "ddc"
     }
+    "ddc/egress/tcp/445/10.98.0.10/31" = {
+      group       = "ddc"
+      description = "Group policies and logon scripts of Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 445
+      to_port     = 445
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "ddc/egress/tcp/464/10.98.0.10/31" = {
+      group       = "ddc"
+      description = "Change of user and machine passwords by Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 464
+      to_port     = 464
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "ddc/egress/tcp/636/10.98.0.10/31" = {
+      group       = "ddc"
+      description = "Directory queries of Windows servers over TLS"
+      ip_protocol = "tcp"
+      from_port   = 636
+      to_port     = 636
+      cidr_ipv4   = "10.98.0.10/31"
+    }
     "ddc/egress/tcp/1433/tier:sql" = {
       group       = "ddc"
       description = "Access of controllers to the site databases"
@@ -578,6 +634,14 @@ locals {
       from_port   = 1433
       to_port     = 1433
       tier        = "sql"
+    }
+    "ddc/egress/tcp/3268-3269/10.98.0.10/31" = {
+      group       = "ddc"
+      description = "Queries of Windows servers to the global catalogue, plain and over TLS"
+      ip_protocol = "tcp"
+      from_port   = 3268
+      to_port     = 3269
+      cidr_ipv4   = "10.98.0.10/31"
     }
     "ddc/egress/tcp/7279/tier:license-server" = {
       group       = "ddc"
@@ -611,12 +675,220 @@ locals {
       to_port     = 27000
       tier        = "license-server"
     }
-    "pvs/egress/tcp/389/10.98.0.10/31" = {
-      group       = "pvs"
-      description = "Directory queries of Provisioning servers"
+    "ddc/egress/tcp/49152-65535/10.98.0.10/31" = {
+      group       = "ddc"
+      description = "Logon and account services of domain controllers over dynamic RPC"
+      ip_protocol = "tcp"
+      from_port   = 49152
+      to_port     = 65535
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "ddc/egress/udp/53/10.98.0.10/31" = {
+      group       = "ddc"
+      description = "Name resolution by Windows servers"
+      ip_protocol = "udp"
+      from_port   = 53
+      to_port     = 53
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "ddc/egress/udp/88/10.98.0.10/31" = {
+      group       = "ddc"
+      description = "Kerberos authentication of Windows servers"
+      ip_protocol = "udp"
+      from_port   = 88
+      to_port     = 88
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "ddc/egress/udp/123/10.98.0.10/31" = {
+      group       = "ddc"
+      description = "Time synchronization of Windows servers with their domain"
+      ip_protocol = "udp"
+      from_port   = 123
+      to_port     = 123
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "ddc/egress/udp/389/10.98.0.10/31" = {
+      group       = "ddc"
+      description = "Directory queries of Windows servers and location of domain controllers"
+      ip_protocol = "udp"
+      from_port   = 389
+      to_port     = 389
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "ddc/egress/udp/464/10.98.0.10/31" = {
+      group       = "ddc"
+      description = "Change of user and machine passwords by Windows servers"
+      ip_protocol = "udp"
+      from_port   = 464
+      to_port     = 464
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "license-server/egress/tcp/53/10.98.0.10/31" = {
+      group       = "license-server"
+      description = "Name resolution by Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 53
+      to_port     = 53
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "license-server/egress/tcp/88/10.98.0.10/31" = {
+      group       = "license-server"
+      description = "Kerberos authentication of Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 88
+      to_port     = 88
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "license-server/egress/tcp/135/10.98.0.10/31" = {
+      group       = "license-server"
+      description = "RPC endpoint mapper of domain controllers"
+      ip_protocol = "tcp"
+      from_port   = 135
+      to_port     = 135
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "license-server/egress/tcp/389/10.98.0.10/31" = {
+      group       = "license-server"
+      description = "Directory queries of Windows servers and location of domain controllers"
       ip_protocol = "tcp"
       from_port   = 389
       to_port     = 389
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "license-server/egress/tcp/445/10.98.0.10/31" = {
+      group       = "license-server"
+      description = "Group policies and logon scripts of Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 445
+      to_port     = 445
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "license-server/egress/tcp/464/10.98.0.10/31" = {
+      group       = "license-server"
+      description = "Change of user and machine passwords by Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 464
+      to_port     = 464
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "license-server/egress/tcp/636/10.98.0.10/31" = {
+      group       = "license-server"
+      description = "Directory queries of Windows servers over TLS"
+      ip_protocol = "tcp"
+      from_port   = 636
+      to_port     = 636
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "license-server/egress/tcp/3268-3269/10.98.0.10/31" = {
+      group       = "license-server"
+      description = "Queries of Windows servers to the global catalogue, plain and over TLS"
+      ip_protocol = "tcp"
+      from_port   = 3268
+      to_port     = 3269
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "license-server/egress/tcp/49152-65535/10.98.0.10/31" = {
+      group       = "license-server"
+      description = "Logon and account services of domain controllers over dynamic RPC"
+      ip_protocol = "tcp"
+      from_port   = 49152
+      to_port     = 65535
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "license-server/egress/udp/53/10.98.0.10/31" = {
+      group       = "license-server"
+      description = "Name resolution by Windows servers"
+      ip_protocol = "udp"
+      from_port   = 53
+      to_port     = 53
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "license-server/egress/udp/88/10.98.0.10/31" = {
+      group       = "license-server"
+      description = "Kerberos authentication of Windows servers"
+      ip_protocol = "udp"
+      from_port   = 88
+      to_port     = 88
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "license-server/egress/udp/123/10.98.0.10/31" = {
+      group       = "license-server"
+      description = "Time synchronization of Windows servers with their domain"
+      ip_protocol = "udp"
+      from_port   = 123
+      to_port     = 123
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "license-server/egress/udp/389/10.98.0.10/31" = {
+      group       = "license-server"
+      description = "Directory queries of Windows servers and location of domain controllers"
+      ip_protocol = "udp"
+      from_port   = 389
+      to_port     = 389
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "license-server/egress/udp/464/10.98.0.10/31" = {
+      group       = "license-server"
+      description = "Change of user and machine passwords by Windows servers"
+      ip_protocol = "udp"
+      from_port   = 464
+      to_port     = 464
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "pvs/egress/tcp/53/10.98.0.10/31" = {
+      group       = "pvs"
+      description = "Name resolution by Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 53
+      to_port     = 53
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "pvs/egress/tcp/88/10.98.0.10/31" = {
+      group       = "pvs"
+      description = "Kerberos authentication of Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 88
+      to_port     = 88
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "pvs/egress/tcp/135/10.98.0.10/31" = {
+      group       = "pvs"
+      description = "RPC endpoint mapper of domain controllers"
+      ip_protocol = "tcp"
+      from_port   = 135
+      to_port     = 135
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "pvs/egress/tcp/389/10.98.0.10/31" = {
+      group       = "pvs"
+      description = "Directory queries of Provisioning servers; Directory queries of Windows servers and location of domain controllers"
+      ip_protocol = "tcp"
+      from_port   = 389
+      to_port     = 389
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "pvs/egress/tcp/445/10.98.0.10/31" = {
+      group       = "pvs"
+      description = "Group policies and logon scripts of Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 445
+      to_port     = 445
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "pvs/egress/tcp/464/10.98.0.10/31" = {
+      group       = "pvs"
+      description = "Change of user and machine passwords by Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 464
+      to_port     = 464
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "pvs/egress/tcp/636/10.98.0.10/31" = {
+      group       = "pvs"
+      description = "Directory queries of Windows servers over TLS"
+      ip_protocol = "tcp"
+      from_port   = 636
+      to_port     = 636
       cidr_ipv4   = "10.98.0.10/31"
     }
     "pvs/egress/tcp/1433/tier:sql" = {
@@ -626,6 +898,14 @@ locals {
       from_port   = 1433
       to_port     = 1433
       tier        = "sql"
+    }
+    "pvs/egress/tcp/3268-3269/10.98.0.10/31" = {
+      group       = "pvs"
+      description = "Queries of Windows servers to the global catalogue, plain and over TLS"
+      ip_protocol = "tcp"
+      from_port   = 3268
+      to_port     = 3269
+      cidr_ipv4   = "10.98.0.10/31"
     }
     "pvs/egress/tcp/7279/tier:license-server" = {
       group       = "pvs"
@@ -643,6 +923,54 @@ locals {
       to_port     = 27000
       tier        = "license-server"
     }
+    "pvs/egress/tcp/49152-65535/10.98.0.10/31" = {
+      group       = "pvs"
+      description = "Logon and account services of domain controllers over dynamic RPC"
+      ip_protocol = "tcp"
+      from_port   = 49152
+      to_port     = 65535
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "pvs/egress/udp/53/10.98.0.10/31" = {
+      group       = "pvs"
+      description = "Name resolution by Windows servers"
+      ip_protocol = "udp"
+      from_port   = 53
+      to_port     = 53
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "pvs/egress/udp/88/10.98.0.10/31" = {
+      group       = "pvs"
+      description = "Kerberos authentication of Windows servers"
+      ip_protocol = "udp"
+      from_port   = 88
+      to_port     = 88
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "pvs/egress/udp/123/10.98.0.10/31" = {
+      group       = "pvs"
+      description = "Time synchronization of Windows servers with their domain"
+      ip_protocol = "udp"
+      from_port   = 123
+      to_port     = 123
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "pvs/egress/udp/389/10.98.0.10/31" = {
+      group       = "pvs"
+      description = "Directory queries of Windows servers and location of domain controllers"
+      ip_protocol = "udp"
+      from_port   = 389
+      to_port     = 389
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "pvs/egress/udp/464/10.98.0.10/31" = {
+      group       = "pvs"
+      description = "Change of user and machine passwords by Windows servers"
+      ip_protocol = "udp"
+      from_port   = 464
+      to_port     = 464
+      cidr_ipv4   = "10.98.0.10/31"
+    }
     "pvs/egress/udp/6890-6909/tier:pvs" = {
       group       = "pvs"
       description = "Communication among Provisioning servers"
@@ -651,20 +979,180 @@ locals {
       to_port     = 6909
       tier        = "pvs"
     }
-    "storefront/egress/tcp/88/10.98.0.10/31" = {
-      group       = "storefront"
-      description = "Kerberos authentication by StoreFront"
+    "sql/egress/tcp/53/10.98.0.10/31" = {
+      group       = "sql"
+      description = "Name resolution by Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 53
+      to_port     = 53
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "sql/egress/tcp/88/10.98.0.10/31" = {
+      group       = "sql"
+      description = "Kerberos authentication of Windows servers"
       ip_protocol = "tcp"
       from_port   = 88
       to_port     = 88
       cidr_ipv4   = "10.98.0.10/31"
     }
-    "storefront/egress/tcp/389/10.98.0.10/31" = {
-      group       = "storefront"
-      description = "Directory queries of StoreFront for names and mail addresses"
+    "sql/egress/tcp/135/10.98.0.10/31" = {
+      group       = "sql"
+      description = "RPC endpoint mapper of domain controllers"
+      ip_protocol = "tcp"
+      from_port   = 135
+      to_port     = 135
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "sql/egress/tcp/389/10.98.0.10/31" = {
+      group       = "sql"
+      description = "Directory queries of Windows servers and location of domain controllers"
       ip_protocol = "tcp"
       from_port   = 389
       to_port     = 389
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "sql/egress/tcp/445/10.98.0.10/31" = {
+      group       = "sql"
+      description = "Group policies and logon scripts of Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 445
+      to_port     = 445
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "sql/egress/tcp/464/10.98.0.10/31" = {
+      group       = "sql"
+      description = "Change of user and machine passwords by Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 464
+      to_port     = 464
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "sql/egress/tcp/636/10.98.0.10/31" = {
+      group       = "sql"
+      description = "Directory queries of Windows servers over TLS"
+      ip_protocol = "tcp"
+      from_port   = 636
+      to_port     = 636
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "sql/egress/tcp/3268-3269/10.98.0.10/31" = {
+      group       = "sql"
+      description = "Queries of Windows servers to the global catalogue, plain and over TLS"
+      ip_protocol = "tcp"
+      from_port   = 3268
+      to_port     = 3269
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "sql/egress/tcp/49152-65535/10.98.0.10/31" = {
+      group       = "sql"
+      description = "Logon and account services of domain controllers over dynamic RPC"
+      ip_protocol = "tcp"
+      from_port   = 49152
+      to_port     = 65535
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "sql/egress/udp/53/10.98.0.10/31" = {
+      group       = "sql"
+      description = "Name resolution by Windows servers"
+      ip_protocol = "udp"
+      from_port   = 53
+      to_port     = 53
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "sql/egress/udp/88/10.98.0.10/31" = {
+      group       = "sql"
+      description = "Kerberos authentication of Windows servers"
+      ip_protocol = "udp"
+      from_port   = 88
+      to_port     = 88
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "sql/egress/udp/123/10.98.0.10/31" = {
+      group       = "sql"
+      description = "Time synchronization of Windows servers with their domain"
+      ip_protocol = "udp"
+      from_port   = 123
+      to_port     = 123
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "sql/egress/udp/389/10.98.0.10/31" = {
+      group       = "sql"
+      description = "Directory queries of Windows servers and location of domain controllers"
+      ip_protocol = "udp"
+      from_port   = 389
+      to_port     = 389
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "sql/egress/udp/464/10.98.0.10/31" = {
+      group       = "sql"
+      description = "Change of user and machine passwords by Windows servers"
+      ip_protocol = "udp"
+      from_port   = 464
+      to_port     = 464
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "storefront/egress/tcp/53/10.98.0.10/31" = {
+      group       = "storefront"
+      description = "Name resolution by Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 53
+      to_port     = 53
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "storefront/egress/tcp/88/10.98.0.10/31" = {
+      group       = "storefront"
+      description = "Kerberos authentication by StoreFront; Kerberos authentication of Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 88
+      to_port     = 88
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "storefront/egress/tcp/135/10.98.0.10/31" = {
+      group       = "storefront"
+      description = "RPC endpoint mapper of domain controllers"
+      ip_protocol = "tcp"
+      from_port   = 135
+      to_port     = 135
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "storefront/egress/tcp/389/10.98.0.10/31" = {
+      group       = "storefront"
+      description = "Directory queries of StoreFront for names and mail addresses; Directory queries of Windows servers and location of domain controllers"
+      ip_protocol = "tcp"
+      from_port   = 389
+      to_port     = 389
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "storefront/egress/tcp/445/10.98.0.10/31" = {
+      group       = "storefront"
+      description = "Group policies and logon scripts of Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 445
+      to_port     = 445
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "storefront/egress/tcp/464/10.98.0.10/31" = {
+      group       = "storefront"
+      description = "Change of user and machine passwords by Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 464
+      to_port     = 464
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "storefront/egress/tcp/636/10.98.0.10/31" = {
+      group       = "storefront"
+      description = "Directory queries of Windows servers over TLS"
+      ip_protocol = "tcp"
+      from_port   = 636
+      to_port     = 636
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "storefront/egress/tcp/3268-3269/10.98.0.10/31" = {
+      group       = "storefront"
+      description = "Queries of Windows servers to the global catalogue, plain and over TLS"
+      ip_protocol = "tcp"
+      from_port   = 3268
+      to_port     = 3269
       cidr_ipv4   = "10.98.0.10/31"
     }
     "storefront/egress/tcp/8080/tier:ddc" = {
@@ -683,20 +1171,60 @@ locals {
       to_port     = 8090
       tier        = "storefront"
     }
+    "storefront/egress/tcp/49152-65535/10.98.0.10/31" = {
+      group       = "storefront"
+      description = "Logon and account services of domain controllers over dynamic RPC"
+      ip_protocol = "tcp"
+      from_port   = 49152
+      to_port     = 65535
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "storefront/egress/udp/53/10.98.0.10/31" = {
+      group       = "storefront"
+      description = "Name resolution by Windows servers"
+      ip_protocol = "udp"
+      from_port   = 53
+      to_port     = 53
+      cidr_ipv4   = "10.98.0.10/31"
+    }
     "storefront/egress/udp/88/10.98.0.10/31" = {
       group       = "storefront"
-      description = "Kerberos authentication by StoreFront"
+      description = "Kerberos authentication by StoreFront; Kerberos authentication of Windows servers"
       ip_protocol = "udp"
       from_port   = 88
       to_port     = 88
       cidr_ipv4   = "10.98.0.10/31"
     }
+    "storefront/egress/udp/123/10.98.0.10/31" = {
+      group       = "storefront"
+      description = "Time synchronization of Windows servers with their domain"
+      ip_protocol = "udp"
+      from_port   = 123
+      to_port     = 123
+      cidr_ipv4   = "10.98.0.10/31"
+    }
     "storefront/egress/udp/389/10.98.0.10/31" = {
       group       = "storefront"
-      description = "Directory queries of StoreFront for names and mail addresses"
+      description = "Directory queries of StoreFront for names and mail addresses; Directory queries of Windows servers and location of domain controllers"
       ip_protocol = "udp"
       from_port   = 389
       to_port     = 389
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "storefront/egress/udp/464/10.98.0.10/31" = {
+      group       = "storefront"
+      description = "Change of user and machine passwords by Windows servers"
+      ip_protocol = "udp"
+      from_port   = 464
+      to_port     = 464
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "vda/egress/tcp/53/10.98.0.10/31" = {
+      group       = "vda"
+      description = "Name resolution by Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 53
+      to_port     = 53
       cidr_ipv4   = "10.98.0.10/31"
     }
     "vda/egress/tcp/80/tier:ddc" = {
@@ -706,6 +1234,110 @@ locals {
       from_port   = 80
       to_port     = 80
       tier        = "ddc"
+    }
+    "vda/egress/tcp/88/10.98.0.10/31" = {
+      group       = "vda"
+      description = "Kerberos authentication of Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 88
+      to_port     = 88
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "vda/egress/tcp/135/10.98.0.10/31" = {
+      group       = "vda"
+      description = "RPC endpoint mapper of domain controllers"
+      ip_protocol = "tcp"
+      from_port   = 135
+      to_port     = 135
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "vda/egress/tcp/389/10.98.0.10/31" = {
+      group       = "vda"
+      description = "Directory queries of Windows servers and location of domain controllers"
+      ip_protocol = "tcp"
+      from_port   = 389
+      to_port     = 389
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "vda/egress/tcp/445/10.98.0.10/31" = {
+      group       = "vda"
+      description = "Group policies and logon scripts of Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 445
+      to_port     = 445
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "vda/egress/tcp/464/10.98.0.10/31" = {
+      group       = "vda"
+      description = "Change of user and machine passwords by Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 464
+      to_port     = 464
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "vda/egress/tcp/636/10.98.0.10/31" = {
+      group       = "vda"
+      description = "Directory queries of Windows servers over TLS"
+      ip_protocol = "tcp"
+      from_port   = 636
+      to_port     = 636
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "vda/egress/tcp/3268-3269/10.98.0.10/31" = {
+      group       = "vda"
+      description = "Queries of Windows servers to the global catalogue, plain and over TLS"
+      ip_protocol = "tcp"
+      from_port   = 3268
+      to_port     = 3269
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "vda/egress/tcp/49152-65535/10.98.0.10/31" = {
+      group       = "vda"
+      description = "Logon and account services of domain controllers over dynamic RPC"
+      ip_protocol = "tcp"
+      from_port   = 49152
+      to_port     = 65535
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "vda/egress/udp/53/10.98.0.10/31" = {
+      group       = "vda"
+      description = "Name resolution by Windows servers"
+      ip_protocol = "udp"
+      from_port   = 53
+      to_port     = 53
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "vda/egress/udp/88/10.98.0.10/31" = {
+      group       = "vda"
+      description = "Kerberos authentication of Windows servers"
+      ip_protocol = "udp"
+      from_port   = 88
+      to_port     = 88
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "vda/egress/udp/123/10.98.0.10/31" = {
+      group       = "vda"
+      description = "Time synchronization of Windows servers with their domain"
+      ip_protocol = "udp"
+      from_port   = 123
+      to_port     = 123
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "vda/egress/udp/389/10.98.0.10/31" = {
+      group       = "vda"
+      description = "Directory queries of Windows servers and location of domain controllers"
+      ip_protocol = "udp"
+      from_port   = 389
+      to_port     = 389
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "vda/egress/udp/464/10.98.0.10/31" = {
+      group       = "vda"
+      description = "Change of user and machine passwords by Windows servers"
+      ip_protocol = "udp"
+      from_port   = 464
+      to_port     = 464
+      cidr_ipv4   = "10.98.0.10/31"
     }
     "vda/egress/udp/6910-6930/tier:pvs" = {
       group       = "vda"

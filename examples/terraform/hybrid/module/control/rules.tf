@@ -238,6 +238,14 @@ locals {
       to_port     = 443
       tier        = "adc-server"
     }
+    "storefront/ingress/tcp/8090/tier:storefront" = {
+      group       = "storefront"
+      description = "Replication within a StoreFront server group on a pinned port"
+      ip_protocol = "tcp"
+      from_port   = 8090
+      to_port     = 8090
+      tier        = "storefront"
+    }
   }
 
   egress_rules = {
@@ -361,6 +369,14 @@ locals {
       to_port     = 443
       cidr_ipv4   = "10.90.0.0/17"
     }
+    "ddc/egress/tcp/53/10.98.0.10/31" = {
+      group       = "ddc"
+      description = "Name resolution by Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 53
+      to_port     = 53
+      cidr_ipv4   = "10.98.0.10/31"
+    }
     "ddc/egress/tcp/80/tier:ddc" = {
       group       = "ddc"
       description = "Communication among controllers"
@@ -384,6 +400,14 @@ locals {
       from_port   = 80
       to_port     = 80
       cidr_ipv4   = "10.90.0.0/17"
+    }
+    "ddc/egress/tcp/88/10.98.0.10/31" = {
+      group       = "ddc"
+      description = "Kerberos authentication of Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 88
+      to_port     = 88
+      cidr_ipv4   = "10.98.0.10/31"
     }
     "ddc/egress/tcp/89/tier:ddc" = {
       group       = "ddc"
@@ -409,6 +433,46 @@ locals {
       to_port     = 89
       cidr_ipv4   = "10.90.0.0/17"
     }
+    "ddc/egress/tcp/135/10.98.0.10/31" = {
+      group       = "ddc"
+      description = "RPC endpoint mapper of domain controllers"
+      ip_protocol = "tcp"
+      from_port   = 135
+      to_port     = 135
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "ddc/egress/tcp/389/10.98.0.10/31" = {
+      group       = "ddc"
+      description = "Directory queries of Windows servers and location of domain controllers"
+      ip_protocol = "tcp"
+      from_port   = 389
+      to_port     = 389
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "ddc/egress/tcp/445/10.98.0.10/31" = {
+      group       = "ddc"
+      description = "Group policies and logon scripts of Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 445
+      to_port     = 445
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "ddc/egress/tcp/464/10.98.0.10/31" = {
+      group       = "ddc"
+      description = "Change of user and machine passwords by Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 464
+      to_port     = 464
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "ddc/egress/tcp/636/10.98.0.10/31" = {
+      group       = "ddc"
+      description = "Directory queries of Windows servers over TLS"
+      ip_protocol = "tcp"
+      from_port   = 636
+      to_port     = 636
+      cidr_ipv4   = "10.98.0.10/31"
+    }
     "ddc/egress/tcp/1433/tier:sql" = {
       group       = "ddc"
       description = "Access of controllers to the site databases"
@@ -416,6 +480,14 @@ locals {
       from_port   = 1433
       to_port     = 1433
       tier        = "sql"
+    }
+    "ddc/egress/tcp/3268-3269/10.98.0.10/31" = {
+      group       = "ddc"
+      description = "Queries of Windows servers to the global catalogue, plain and over TLS"
+      ip_protocol = "tcp"
+      from_port   = 3268
+      to_port     = 3269
+      cidr_ipv4   = "10.98.0.10/31"
     }
     "ddc/egress/tcp/7279/tier:license-server" = {
       group       = "ddc"
@@ -449,17 +521,305 @@ locals {
       to_port     = 27000
       tier        = "license-server"
     }
-    "storefront/egress/tcp/88/10.98.0.10/31" = {
-      group       = "storefront"
-      description = "Kerberos authentication by StoreFront"
+    "ddc/egress/tcp/49152-65535/10.98.0.10/31" = {
+      group       = "ddc"
+      description = "Logon and account services of domain controllers over dynamic RPC"
+      ip_protocol = "tcp"
+      from_port   = 49152
+      to_port     = 65535
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "ddc/egress/udp/53/10.98.0.10/31" = {
+      group       = "ddc"
+      description = "Name resolution by Windows servers"
+      ip_protocol = "udp"
+      from_port   = 53
+      to_port     = 53
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "ddc/egress/udp/88/10.98.0.10/31" = {
+      group       = "ddc"
+      description = "Kerberos authentication of Windows servers"
+      ip_protocol = "udp"
+      from_port   = 88
+      to_port     = 88
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "ddc/egress/udp/123/10.98.0.10/31" = {
+      group       = "ddc"
+      description = "Time synchronization of Windows servers with their domain"
+      ip_protocol = "udp"
+      from_port   = 123
+      to_port     = 123
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "ddc/egress/udp/389/10.98.0.10/31" = {
+      group       = "ddc"
+      description = "Directory queries of Windows servers and location of domain controllers"
+      ip_protocol = "udp"
+      from_port   = 389
+      to_port     = 389
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "ddc/egress/udp/464/10.98.0.10/31" = {
+      group       = "ddc"
+      description = "Change of user and machine passwords by Windows servers"
+      ip_protocol = "udp"
+      from_port   = 464
+      to_port     = 464
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "license-server/egress/tcp/53/10.98.0.10/31" = {
+      group       = "license-server"
+      description = "Name resolution by Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 53
+      to_port     = 53
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "license-server/egress/tcp/88/10.98.0.10/31" = {
+      group       = "license-server"
+      description = "Kerberos authentication of Windows servers"
       ip_protocol = "tcp"
       from_port   = 88
       to_port     = 88
       cidr_ipv4   = "10.98.0.10/31"
     }
+    "license-server/egress/tcp/135/10.98.0.10/31" = {
+      group       = "license-server"
+      description = "RPC endpoint mapper of domain controllers"
+      ip_protocol = "tcp"
+      from_port   = 135
+      to_port     = 135
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "license-server/egress/tcp/389/10.98.0.10/31" = {
+      group       = "license-server"
+      description = "Directory queries of Windows servers and location of domain controllers"
+      ip_protocol = "tcp"
+      from_port   = 389
+      to_port     = 389
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "license-server/egress/tcp/445/10.98.0.10/31" = {
+      group       = "license-server"
+      description = "Group policies and logon scripts of Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 445
+      to_port     = 445
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "license-server/egress/tcp/464/10.98.0.10/31" = {
+      group       = "license-server"
+      description = "Change of user and machine passwords by Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 464
+      to_port     = 464
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "license-server/egress/tcp/636/10.98.0.10/31" = {
+      group       = "license-server"
+      description = "Directory queries of Windows servers over TLS"
+      ip_protocol = "tcp"
+      from_port   = 636
+      to_port     = 636
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "license-server/egress/tcp/3268-3269/10.98.0.10/31" = {
+      group       = "license-server"
+      description = "Queries of Windows servers to the global catalogue, plain and over TLS"
+      ip_protocol = "tcp"
+      from_port   = 3268
+      to_port     = 3269
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "license-server/egress/tcp/49152-65535/10.98.0.10/31" = {
+      group       = "license-server"
+      description = "Logon and account services of domain controllers over dynamic RPC"
+      ip_protocol = "tcp"
+      from_port   = 49152
+      to_port     = 65535
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "license-server/egress/udp/53/10.98.0.10/31" = {
+      group       = "license-server"
+      description = "Name resolution by Windows servers"
+      ip_protocol = "udp"
+      from_port   = 53
+      to_port     = 53
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "license-server/egress/udp/88/10.98.0.10/31" = {
+      group       = "license-server"
+      description = "Kerberos authentication of Windows servers"
+      ip_protocol = "udp"
+      from_port   = 88
+      to_port     = 88
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "license-server/egress/udp/123/10.98.0.10/31" = {
+      group       = "license-server"
+      description = "Time synchronization of Windows servers with their domain"
+      ip_protocol = "udp"
+      from_port   = 123
+      to_port     = 123
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "license-server/egress/udp/389/10.98.0.10/31" = {
+      group       = "license-server"
+      description = "Directory queries of Windows servers and location of domain controllers"
+      ip_protocol = "udp"
+      from_port   = 389
+      to_port     = 389
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "license-server/egress/udp/464/10.98.0.10/31" = {
+      group       = "license-server"
+      description = "Change of user and machine passwords by Windows servers"
+      ip_protocol = "udp"
+      from_port   = 464
+      to_port     = 464
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "sql/egress/tcp/53/10.98.0.10/31" = {
+      group       = "sql"
+      description = "Name resolution by Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 53
+      to_port     = 53
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "sql/egress/tcp/88/10.98.0.10/31" = {
+      group       = "sql"
+      description = "Kerberos authentication of Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 88
+      to_port     = 88
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "sql/egress/tcp/135/10.98.0.10/31" = {
+      group       = "sql"
+      description = "RPC endpoint mapper of domain controllers"
+      ip_protocol = "tcp"
+      from_port   = 135
+      to_port     = 135
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "sql/egress/tcp/389/10.98.0.10/31" = {
+      group       = "sql"
+      description = "Directory queries of Windows servers and location of domain controllers"
+      ip_protocol = "tcp"
+      from_port   = 389
+      to_port     = 389
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "sql/egress/tcp/445/10.98.0.10/31" = {
+      group       = "sql"
+      description = "Group policies and logon scripts of Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 445
+      to_port     = 445
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "sql/egress/tcp/464/10.98.0.10/31" = {
+      group       = "sql"
+      description = "Change of user and machine passwords by Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 464
+      to_port     = 464
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "sql/egress/tcp/636/10.98.0.10/31" = {
+      group       = "sql"
+      description = "Directory queries of Windows servers over TLS"
+      ip_protocol = "tcp"
+      from_port   = 636
+      to_port     = 636
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "sql/egress/tcp/3268-3269/10.98.0.10/31" = {
+      group       = "sql"
+      description = "Queries of Windows servers to the global catalogue, plain and over TLS"
+      ip_protocol = "tcp"
+      from_port   = 3268
+      to_port     = 3269
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "sql/egress/tcp/49152-65535/10.98.0.10/31" = {
+      group       = "sql"
+      description = "Logon and account services of domain controllers over dynamic RPC"
+      ip_protocol = "tcp"
+      from_port   = 49152
+      to_port     = 65535
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "sql/egress/udp/53/10.98.0.10/31" = {
+      group       = "sql"
+      description = "Name resolution by Windows servers"
+      ip_protocol = "udp"
+      from_port   = 53
+      to_port     = 53
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "sql/egress/udp/88/10.98.0.10/31" = {
+      group       = "sql"
+      description = "Kerberos authentication of Windows servers"
+      ip_protocol = "udp"
+      from_port   = 88
+      to_port     = 88
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "sql/egress/udp/123/10.98.0.10/31" = {
+      group       = "sql"
+      description = "Time synchronization of Windows servers with their domain"
+      ip_protocol = "udp"
+      from_port   = 123
+      to_port     = 123
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "sql/egress/udp/389/10.98.0.10/31" = {
+      group       = "sql"
+      description = "Directory queries of Windows servers and location of domain controllers"
+      ip_protocol = "udp"
+      from_port   = 389
+      to_port     = 389
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "sql/egress/udp/464/10.98.0.10/31" = {
+      group       = "sql"
+      description = "Change of user and machine passwords by Windows servers"
+      ip_protocol = "udp"
+      from_port   = 464
+      to_port     = 464
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "storefront/egress/tcp/53/10.98.0.10/31" = {
+      group       = "storefront"
+      description = "Name resolution by Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 53
+      to_port     = 53
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "storefront/egress/tcp/88/10.98.0.10/31" = {
+      group       = "storefront"
+      description = "Kerberos authentication by StoreFront; Kerberos authentication of Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 88
+      to_port     = 88
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "storefront/egress/tcp/135/10.98.0.10/31" = {
+      group       = "storefront"
+      description = "RPC endpoint mapper of domain controllers"
+      ip_protocol = "tcp"
+      from_port   = 135
+      to_port     = 135
+      cidr_ipv4   = "10.98.0.10/31"
+    }
     "storefront/egress/tcp/389/10.98.0.10/31" = {
       group       = "storefront"
-      description = "Directory queries of StoreFront for names and mail addresses"
+      description = "Directory queries of StoreFront for names and mail addresses; Directory queries of Windows servers and location of domain controllers"
       ip_protocol = "tcp"
       from_port   = 389
       to_port     = 389
@@ -473,20 +833,92 @@ locals {
       to_port     = 443
       tier        = "ddc"
     }
+    "storefront/egress/tcp/445/10.98.0.10/31" = {
+      group       = "storefront"
+      description = "Group policies and logon scripts of Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 445
+      to_port     = 445
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "storefront/egress/tcp/464/10.98.0.10/31" = {
+      group       = "storefront"
+      description = "Change of user and machine passwords by Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 464
+      to_port     = 464
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "storefront/egress/tcp/636/10.98.0.10/31" = {
+      group       = "storefront"
+      description = "Directory queries of Windows servers over TLS"
+      ip_protocol = "tcp"
+      from_port   = 636
+      to_port     = 636
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "storefront/egress/tcp/3268-3269/10.98.0.10/31" = {
+      group       = "storefront"
+      description = "Queries of Windows servers to the global catalogue, plain and over TLS"
+      ip_protocol = "tcp"
+      from_port   = 3268
+      to_port     = 3269
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "storefront/egress/tcp/8090/tier:storefront" = {
+      group       = "storefront"
+      description = "Replication within a StoreFront server group on a pinned port"
+      ip_protocol = "tcp"
+      from_port   = 8090
+      to_port     = 8090
+      tier        = "storefront"
+    }
+    "storefront/egress/tcp/49152-65535/10.98.0.10/31" = {
+      group       = "storefront"
+      description = "Logon and account services of domain controllers over dynamic RPC"
+      ip_protocol = "tcp"
+      from_port   = 49152
+      to_port     = 65535
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "storefront/egress/udp/53/10.98.0.10/31" = {
+      group       = "storefront"
+      description = "Name resolution by Windows servers"
+      ip_protocol = "udp"
+      from_port   = 53
+      to_port     = 53
+      cidr_ipv4   = "10.98.0.10/31"
+    }
     "storefront/egress/udp/88/10.98.0.10/31" = {
       group       = "storefront"
-      description = "Kerberos authentication by StoreFront"
+      description = "Kerberos authentication by StoreFront; Kerberos authentication of Windows servers"
       ip_protocol = "udp"
       from_port   = 88
       to_port     = 88
       cidr_ipv4   = "10.98.0.10/31"
     }
+    "storefront/egress/udp/123/10.98.0.10/31" = {
+      group       = "storefront"
+      description = "Time synchronization of Windows servers with their domain"
+      ip_protocol = "udp"
+      from_port   = 123
+      to_port     = 123
+      cidr_ipv4   = "10.98.0.10/31"
+    }
     "storefront/egress/udp/389/10.98.0.10/31" = {
       group       = "storefront"
-      description = "Directory queries of StoreFront for names and mail addresses"
+      description = "Directory queries of StoreFront for names and mail addresses; Directory queries of Windows servers and location of domain controllers"
       ip_protocol = "udp"
       from_port   = 389
       to_port     = 389
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "storefront/egress/udp/464/10.98.0.10/31" = {
+      group       = "storefront"
+      description = "Change of user and machine passwords by Windows servers"
+      ip_protocol = "udp"
+      from_port   = 464
+      to_port     = 464
       cidr_ipv4   = "10.98.0.10/31"
     }
   }

@@ -51,6 +51,14 @@ locals {
   }
 
   egress_rules = {
+    "vda-aws/egress/tcp/53/10.98.0.10/31" = {
+      group       = "vda-aws"
+      description = "Name resolution by Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 53
+      to_port     = 53
+      cidr_ipv4   = "10.98.0.10/31"
+    }
     "vda-aws/egress/tcp/80/10.80.2.0/28" = {
       group       = "vda-aws"
       description = "Registration and status reports of session hosts to controllers"
@@ -58,6 +66,110 @@ locals {
       from_port   = 80
       to_port     = 80
       cidr_ipv4   = "10.80.2.0/28"
+    }
+    "vda-aws/egress/tcp/88/10.98.0.10/31" = {
+      group       = "vda-aws"
+      description = "Kerberos authentication of Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 88
+      to_port     = 88
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "vda-aws/egress/tcp/135/10.98.0.10/31" = {
+      group       = "vda-aws"
+      description = "RPC endpoint mapper of domain controllers"
+      ip_protocol = "tcp"
+      from_port   = 135
+      to_port     = 135
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "vda-aws/egress/tcp/389/10.98.0.10/31" = {
+      group       = "vda-aws"
+      description = "Directory queries of Windows servers and location of domain controllers"
+      ip_protocol = "tcp"
+      from_port   = 389
+      to_port     = 389
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "vda-aws/egress/tcp/445/10.98.0.10/31" = {
+      group       = "vda-aws"
+      description = "Group policies and logon scripts of Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 445
+      to_port     = 445
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "vda-aws/egress/tcp/464/10.98.0.10/31" = {
+      group       = "vda-aws"
+      description = "Change of user and machine passwords by Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 464
+      to_port     = 464
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "vda-aws/egress/tcp/636/10.98.0.10/31" = {
+      group       = "vda-aws"
+      description = "Directory queries of Windows servers over TLS"
+      ip_protocol = "tcp"
+      from_port   = 636
+      to_port     = 636
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "vda-aws/egress/tcp/3268-3269/10.98.0.10/31" = {
+      group       = "vda-aws"
+      description = "Queries of Windows servers to the global catalogue, plain and over TLS"
+      ip_protocol = "tcp"
+      from_port   = 3268
+      to_port     = 3269
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "vda-aws/egress/tcp/49152-65535/10.98.0.10/31" = {
+      group       = "vda-aws"
+      description = "Logon and account services of domain controllers over dynamic RPC"
+      ip_protocol = "tcp"
+      from_port   = 49152
+      to_port     = 65535
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "vda-aws/egress/udp/53/10.98.0.10/31" = {
+      group       = "vda-aws"
+      description = "Name resolution by Windows servers"
+      ip_protocol = "udp"
+      from_port   = 53
+      to_port     = 53
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "vda-aws/egress/udp/88/10.98.0.10/31" = {
+      group       = "vda-aws"
+      description = "Kerberos authentication of Windows servers"
+      ip_protocol = "udp"
+      from_port   = 88
+      to_port     = 88
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "vda-aws/egress/udp/123/10.98.0.10/31" = {
+      group       = "vda-aws"
+      description = "Time synchronization of Windows servers with their domain"
+      ip_protocol = "udp"
+      from_port   = 123
+      to_port     = 123
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "vda-aws/egress/udp/389/10.98.0.10/31" = {
+      group       = "vda-aws"
+      description = "Directory queries of Windows servers and location of domain controllers"
+      ip_protocol = "udp"
+      from_port   = 389
+      to_port     = 389
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "vda-aws/egress/udp/464/10.98.0.10/31" = {
+      group       = "vda-aws"
+      description = "Change of user and machine passwords by Windows servers"
+      ip_protocol = "udp"
+      from_port   = 464
+      to_port     = 464
+      cidr_ipv4   = "10.98.0.10/31"
     }
   }
 }

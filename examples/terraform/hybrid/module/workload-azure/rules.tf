@@ -58,6 +58,18 @@ locals {
       priority                   = 4096
       direction                  = "Inbound"
     }
+    "vda-azure/egress/tcp-53-to-10.98.0.10_31-e7a9782b8d" = {
+      group                      = "vda-azure"
+      name                       = "tcp-53-to-10.98.0.10_31-e7a9782b8d"
+      description                = "Name resolution by Windows servers; Queries of Windows servers to the global catalogue, plain and over TLS; and 7 more"
+      protocol                   = "Tcp"
+      destination_port_ranges    = ["53", "88", "135", "389", "445", "464", "636", "3268-3269", "49152-65535"]
+      source_address_prefix      = "*"
+      destination_address_prefix = "10.98.0.10/31"
+      access                     = "Allow"
+      priority                   = 1610
+      direction                  = "Outbound"
+    }
     "vda-azure/egress/tcp-80-to-10.80.2.0_28" = {
       group                      = "vda-azure"
       name                       = "tcp-80-to-10.80.2.0_28"
@@ -68,6 +80,18 @@ locals {
       destination_address_prefix = "10.80.2.0/28"
       access                     = "Allow"
       priority                   = 2211
+      direction                  = "Outbound"
+    }
+    "vda-azure/egress/udp-53-to-10.98.0.10_31-11a922d0bc" = {
+      group                      = "vda-azure"
+      name                       = "udp-53-to-10.98.0.10_31-11a922d0bc"
+      description                = "Name resolution by Windows servers; Kerberos authentication of Windows servers; and 3 more"
+      protocol                   = "Udp"
+      destination_port_ranges    = ["53", "88", "123", "389", "464"]
+      source_address_prefix      = "*"
+      destination_address_prefix = "10.98.0.10/31"
+      access                     = "Allow"
+      priority                   = 2837
       direction                  = "Outbound"
     }
     "vda-azure/egress/deny-all-outbound" = {

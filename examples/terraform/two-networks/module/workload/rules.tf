@@ -51,6 +51,14 @@ locals {
   }
 
   egress_rules = {
+    "vda/egress/tcp/53/123456789012/sg-0f1e2d3c4b5a69788" = {
+      group             = "vda"
+      description       = "Name resolution by Windows servers"
+      ip_protocol       = "tcp"
+      from_port         = 53
+      to_port           = 53
+      security_group_id = "123456789012/sg-0f1e2d3c4b5a69788"
+    }
     "vda/egress/tcp/80/10.40.2.0/27" = {
       group       = "vda"
       description = "Registration and status reports of session hosts to controllers"
@@ -58,6 +66,110 @@ locals {
       from_port   = 80
       to_port     = 80
       cidr_ipv4   = "10.40.2.0/27"
+    }
+    "vda/egress/tcp/88/123456789012/sg-0f1e2d3c4b5a69788" = {
+      group             = "vda"
+      description       = "Kerberos authentication of Windows servers"
+      ip_protocol       = "tcp"
+      from_port         = 88
+      to_port           = 88
+      security_group_id = "123456789012/sg-0f1e2d3c4b5a69788"
+    }
+    "vda/egress/tcp/135/123456789012/sg-0f1e2d3c4b5a69788" = {
+      group             = "vda"
+      description       = "RPC endpoint mapper of domain controllers"
+      ip_protocol       = "tcp"
+      from_port         = 135
+      to_port           = 135
+      security_group_id = "123456789012/sg-0f1e2d3c4b5a69788"
+    }
+    "vda/egress/tcp/389/123456789012/sg-0f1e2d3c4b5a69788" = {
+      group             = "vda"
+      description       = "Directory queries of Windows servers and location of domain controllers"
+      ip_protocol       = "tcp"
+      from_port         = 389
+      to_port           = 389
+      security_group_id = "123456789012/sg-0f1e2d3c4b5a69788"
+    }
+    "vda/egress/tcp/445/123456789012/sg-0f1e2d3c4b5a69788" = {
+      group             = "vda"
+      description       = "Group policies and logon scripts of Windows servers"
+      ip_protocol       = "tcp"
+      from_port         = 445
+      to_port           = 445
+      security_group_id = "123456789012/sg-0f1e2d3c4b5a69788"
+    }
+    "vda/egress/tcp/464/123456789012/sg-0f1e2d3c4b5a69788" = {
+      group             = "vda"
+      description       = "Change of user and machine passwords by Windows servers"
+      ip_protocol       = "tcp"
+      from_port         = 464
+      to_port           = 464
+      security_group_id = "123456789012/sg-0f1e2d3c4b5a69788"
+    }
+    "vda/egress/tcp/636/123456789012/sg-0f1e2d3c4b5a69788" = {
+      group             = "vda"
+      description       = "Directory queries of Windows servers over TLS"
+      ip_protocol       = "tcp"
+      from_port         = 636
+      to_port           = 636
+      security_group_id = "123456789012/sg-0f1e2d3c4b5a69788"
+    }
+    "vda/egress/tcp/3268-3269/123456789012/sg-0f1e2d3c4b5a69788" = {
+      group             = "vda"
+      description       = "Queries of Windows servers to the global catalogue, plain and over TLS"
+      ip_protocol       = "tcp"
+      from_port         = 3268
+      to_port           = 3269
+      security_group_id = "123456789012/sg-0f1e2d3c4b5a69788"
+    }
+    "vda/egress/tcp/49152-65535/123456789012/sg-0f1e2d3c4b5a69788" = {
+      group             = "vda"
+      description       = "Logon and account services of domain controllers over dynamic RPC"
+      ip_protocol       = "tcp"
+      from_port         = 49152
+      to_port           = 65535
+      security_group_id = "123456789012/sg-0f1e2d3c4b5a69788"
+    }
+    "vda/egress/udp/53/123456789012/sg-0f1e2d3c4b5a69788" = {
+      group             = "vda"
+      description       = "Name resolution by Windows servers"
+      ip_protocol       = "udp"
+      from_port         = 53
+      to_port           = 53
+      security_group_id = "123456789012/sg-0f1e2d3c4b5a69788"
+    }
+    "vda/egress/udp/88/123456789012/sg-0f1e2d3c4b5a69788" = {
+      group             = "vda"
+      description       = "Kerberos authentication of Windows servers"
+      ip_protocol       = "udp"
+      from_port         = 88
+      to_port           = 88
+      security_group_id = "123456789012/sg-0f1e2d3c4b5a69788"
+    }
+    "vda/egress/udp/123/123456789012/sg-0f1e2d3c4b5a69788" = {
+      group             = "vda"
+      description       = "Time synchronization of Windows servers with their domain"
+      ip_protocol       = "udp"
+      from_port         = 123
+      to_port           = 123
+      security_group_id = "123456789012/sg-0f1e2d3c4b5a69788"
+    }
+    "vda/egress/udp/389/123456789012/sg-0f1e2d3c4b5a69788" = {
+      group             = "vda"
+      description       = "Directory queries of Windows servers and location of domain controllers"
+      ip_protocol       = "udp"
+      from_port         = 389
+      to_port           = 389
+      security_group_id = "123456789012/sg-0f1e2d3c4b5a69788"
+    }
+    "vda/egress/udp/464/123456789012/sg-0f1e2d3c4b5a69788" = {
+      group             = "vda"
+      description       = "Change of user and machine passwords by Windows servers"
+      ip_protocol       = "udp"
+      from_port         = 464
+      to_port           = 464
+      security_group_id = "123456789012/sg-0f1e2d3c4b5a69788"
     }
   }
 }

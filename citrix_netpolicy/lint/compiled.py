@@ -1,0 +1,88 @@
+"""A compiled deployment as the checks look at it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from citrix_netpolicy.errors import InputError
+from citrix_netpolicy.meeting import Meetings, feature_states, is_one_host
+from citrix_netpolicy.resolve import resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import date
+
+    from citrix_netpolicy.errors import Mark
+    from citrix_netpolicy.inputs.catalog import Catalog
+    from citrix_netpolicy.inputs.deployment import Deployment
+    from citrix_netpolicy.policy import Policy
+    from citrix_netpolicy.resolve import Resolution
+
+__all__ = ["Compiled"]
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A deployment, the catalogue it was compiled with, what came of them, and the day where it matters."""
+
+    deployment: Deployment
+    catalog: Catalog
+    resolution: Resolution
+    policy: Policy
+    today: date | None = None
+
+    def at(self, *path: str | int) -> tuple[Mark, ...]:
+        """Return the line of the deployment that `path` leads to, where it came from a file."""
+        mark = self.deployment.mark(path)
+        return (mark,) if mark else ()
+
+    def network_of(self, end: str) -> str:
+        """Return the network of a tier, and nothing for an external."""
+        return self.deployment.network_of(end) if end in self.deployment.tiers else ""
+
+    def holders(self, role: str) -> tuple[Mark, ...]:
+        """Return the lines of the tiers and externals that have a role."""
+        deployment = self.deployment
+        places = ((("tiers" if name in deployment.tiers else "external"), name) for name in deployment.ends)
+        return tuple(
+            mark
+            for kind, name in places
+            if role in deployment.ends[name].roles
+            for mark in self.at(kind, name)
+        )
+
+    @cached_property
+    def roles(self) -> frozenset[str]:
+        """The roles that somebody has."""
+        return frozenset(role for end in self.deployment.ends.values() for role in end.roles)
+
+    def holders_of(self, roles: Iterable[str]) -> list[str]:
+        """Return the tiers and externals that have one of some roles."""
+        return Meetings(self.deployment, self.catalog).ends(roles)[0]
+
+    def is_one_host(self, end: str) -> bool:
+        """Tell whether an end is a tier of a single machine."""
+        tier = self.deployment.tiers.get(end)
+        return tier is not None and is_one_host(tier)
+
+    @cached_property
+    def members(self) -> frozenset[str]:
+        """The ends that are Windows members of a domain."""
+        wildcards = [role for role, known in self.catalog.roles.items() if known.domain_members]
+        return frozenset(Meetings(self.deployment, self.catalog).ends(wildcards)[0])
+
+    @cached_property
+    def features(self) -> dict[str, bool]:
+        """Every feature of the catalogue, on or off in this site."""
+        return feature_states(self.deployment, self.catalog)
+
+    def is_unmoved_by(self, **changes: object) -> bool:
+        """Tell whether other features or parameters would come to the same flows."""
+        try:
+            resolution = resolve(self.deployment._with(**changes), self.catalog)
+        except InputError:
+            # Another feature needs or excludes this one, so it does have an effect.
+            return False
+        return (resolution.flows, resolution.named) == (self.resolution.flows, self.resolution.named)
