@@ -22,6 +22,7 @@ __all__ = [
     "FLOW_SERVICES",
     "GENERATED_BYTES",
     "GENERATED_VALUES",
+    "INCLUDES",
     "INPUT_BYTES",
     "LINKS",
     "NAME",
@@ -61,6 +62,7 @@ EXCLUSIONS: Final = 1_000
 ACCEPTANCES: Final = 1_000
 TEXT: Final = 2_000
 NAME: Final = 255
+INCLUDES: Final = 50
 
 # Catalogue files of a site's own
 CATALOGS: Final = 20

@@ -439,3 +439,54 @@ name: site
             assert _compile(tmp_path / f"{name}.yaml", tmp_path / target / name, target=target) == 0
     for target in TARGETS:
         assert _written(tmp_path / target / "a") == _written(tmp_path / target / "b")
+
+
+# What is told, and how
+
+
+def test_strict_refuses_warnings_and_writes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert _compile(_file(tmp_path, FINDINGS), out, "--strict") == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert not out.exists()
+    assert all(line.startswith("error: ") for line in lines)
+    assert any("is open to the world" in line for line in lines)
+
+
+def test_strict_takes_what_is_accepted(one: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    codes = {finding.code for finding in _compiled(one).findings if finding.severity == "warning"}
+    accepted = "".join(f"  - {{finding: {code}, reason: Known}}\n" for code in sorted(codes))
+    assert _compile(_file(tmp_path, ONE + "accept:\n" + accepted), tmp_path / "out", "--strict") == 0
+    assert " accepted; use --verbose to list them" in capsys.readouterr().err
+
+
+def test_quiet_tells_warnings_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _compile(_file(tmp_path, FINDINGS), tmp_path / "out", "-q") == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert lines
+    assert all(line.startswith("warning: ") for line in lines)
+
+
+def test_json_tells_programs_everything(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, out = _file(tmp_path, FINDINGS), tmp_path / "out"
+    assert _compile(file, out, "--format", "json") == 0
+    printed = capsys.readouterr()
+    told = json.loads(printed.out)
+    compilation = _compiled(file)
+    assert printed.err == ""
+    assert (told["version"], told["deployment"], told["rules"]) == (1, "site", compilation.policy.rule_count)
+    assert {one["code"] for one in told["findings"]} == {one.code for one in compilation.findings}
+    assert all(one["locations"][0]["file"] == str(file) for one in told["findings"] if one["locations"])
+    assert len(told["omissions"]) == len(compilation.resolution.omissions)
+    assert _compile(file, out, "--format", "json", "--check") == 0
+    assert json.loads(capsys.readouterr().out) == {"version": 1, "differences": []}
+
+
+def test_json_tells_programs_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = _file(tmp_path, ONE.replace("10.0.1.0/28", "10.0.1.1/28"))
+    assert _compile(file, tmp_path / "out", "--format", "json") == 2
+    (problem,) = json.loads(capsys.readouterr().out)["problems"]
+    assert problem["path"] == ["tiers", "ddc", "subnets", 0]
+    assert problem["location"] == {"file": str(file), "line": 4, "column": 9}

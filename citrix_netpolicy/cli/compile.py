@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING
 
 from citrix_netpolicy.cli import Exit
 from citrix_netpolicy.cli.arguments import path, word
-from citrix_netpolicy.cli.output import warn
+from citrix_netpolicy.cli.output import say, warn
 from citrix_netpolicy.compiler import compile_deployment
+from citrix_netpolicy.errors import InputError, NetpolicyError, Problem
+from citrix_netpolicy.findings import Severity
 from citrix_netpolicy.folder import changes_of, differences, previous_files, update_folder
 from citrix_netpolicy.generate import render
 from citrix_netpolicy.inputs.deployment import Deployment
 from citrix_netpolicy.journal import is_interrupted
+from citrix_netpolicy.reports.machine import check_report, compile_report, problem_report
 from citrix_netpolicy.reports.summary import finding_lines, summary_lines
 from citrix_netpolicy.targets import TARGETS
 
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
+    from citrix_netpolicy.compiler import Compilation
+    from citrix_netpolicy.findings import Finding
     from citrix_netpolicy.folder import Module
 
 __all__ = ["add_arguments"]
@@ -35,7 +40,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--network", type=word, metavar="NAME", help="this network only; else a folder for each in DIR"
     )
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if DIR is out of date")
-    parser.add_argument("--verbose", action="store_true", help="list every entry that produced no rule")
+    parser.add_argument("--strict", action="store_true", help="write nothing when there is a warning; exit 2")
+    told = parser.add_mutually_exclusive_group()
+    told.add_argument("--verbose", action="store_true", help="list every entry that produced no rule")
+    told.add_argument("-q", "--quiet", action="store_true", help="tell warnings and errors only")
+    told.add_argument(
+        "--format", choices=("text", "json"), default="text", help="json: tell all on standard output"
+    )
     parser.add_argument(
         "--attached",
         type=word,
@@ -48,10 +59,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> Exit:
+    if options.format == "text":
+        return _compile(options)
+    try:
+        return _compile(options)
+    except NetpolicyError as error:
+        say(problem_report(error).splitlines())
+        return Exit.BAD_INPUT
+
+
+def _compile(options: argparse.Namespace) -> Exit:
     compilation = compile_deployment(Deployment.load(options.deployment), today=date.today())
 
     def make(previous: Mapping[str, str]) -> Module:
-        return render(
+        module = render(
             compilation,
             options.target,
             options.network,
@@ -59,15 +80,48 @@ def _run(options: argparse.Namespace) -> Exit:
             folder=options.out,
             attached=options.attached,
         )
+        if options.strict:
+            _refuse_warnings(compilation, module)
+        return module
 
     if options.check:
         lines = [f"{options.out}: {line}" for line in _stale(options.out, make)]
-        warn(lines)
+        if options.format == "json":
+            say(check_report(lines).splitlines())
+        else:
+            warn(lines)
         return Exit.FINDINGS if lines else Exit.DONE
     update = update_folder(options.out, make)
-    warn(finding_lines(update.findings))
-    warn(summary_lines(compilation, update.module, verbose=options.verbose))
+    if options.format == "json":
+        say(compile_report(compilation, update.module, update.findings).splitlines())
+    elif options.quiet:
+        found = (*update.findings, *_findings(compilation, update.module))
+        warn(finding_lines(finding for finding in found if finding.severity != Severity.NOTE))
+    else:
+        warn(finding_lines(update.findings))
+        warn(summary_lines(compilation, update.module, verbose=options.verbose))
     return Exit.DONE
+
+
+def _findings(compilation: Compilation, module: Module) -> Iterator[Finding]:
+    """Yield the findings about what is written: it may be one network of several."""
+    yield from (finding for finding in compilation.findings if finding.network in ("", *module.outputs))
+    yield from module.findings
+
+
+def _refuse_warnings(compilation: Compilation, module: Module) -> None:
+    problems = [
+        Problem(
+            code=finding.code,
+            message=finding.message,
+            mark=finding.locations[0] if finding.locations else None,
+            hint=finding.hint,
+        )
+        for finding in _findings(compilation, module)
+        if finding.severity != Severity.NOTE
+    ]
+    if problems:
+        raise InputError(problems)
 
 
 def _stale(folder: Path, make: Callable[[Mapping[str, str]], Module]) -> Iterator[str]:

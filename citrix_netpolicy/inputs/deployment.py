@@ -37,6 +37,7 @@ from citrix_netpolicy.inputs.base import (
     listed,
     some,
 )
+from citrix_netpolicy.inputs.include import is_below, with_included
 from citrix_netpolicy.inputs.problems import problems_of, shown
 from citrix_netpolicy.places import Place, Places, place_of
 from citrix_netpolicy.syntax import document
@@ -415,14 +416,6 @@ class Quotas(Part):
         return self
 
 
-def _is_below(file: Path, folder: Path) -> bool:
-    """Tell whether a file is below a folder once all links are followed."""
-    try:
-        return file.resolve().is_relative_to(folder.resolve())
-    except (OSError, RuntimeError, ValueError):
-        return True  # whoever reads it says what is wrong with it
-
-
 def _without_roles(value: Any, key: str) -> Any:
     """Expand the short forms: a list of prefixes, and a map that leaves its roles to its name."""
     if not isinstance(value, dict):
@@ -490,8 +483,8 @@ class Deployment(Model):  # noqa: PLW1641 - it holds maps, so it has no hash
 
     The constructor takes the keys of the YAML: parts as models or as plain values, prefixes as text, and
     ports as numbers or text such as `6910-6930`. It raises InputError, naming every problem, when something
-    does not make sense. Roles, features, parameters and entries are checked against a catalogue when it is
-    compiled.
+    does not make sense. Files that a YAML file includes are a part of it. Roles, features, parameters and
+    entries are checked against a catalogue when it is compiled.
     """
 
     name: Word = Field(description="the name of the deployment; group names begin with it")
@@ -565,7 +558,7 @@ class Deployment(Model):  # noqa: PLW1641 - it holds maps, so it has no hash
         The file may be a link to another one in its folder or below, and to no other.
         """
         path = Path(path)
-        if not _is_below(path, path.parent):
+        if not is_below(path, path.parent):
             message = f"`{clean(str(path), 200)}` is a link that leads out of its folder"
             hint = "name the file that it leads to"
             raise InputError(Problem(code="link", message=message, hint=hint))
@@ -573,7 +566,11 @@ class Deployment(Model):  # noqa: PLW1641 - it holds maps, so it has no hash
 
     @classmethod
     def from_document(cls, source: Document) -> Deployment:
-        """Return the deployment that a document holds. Raises InputError with the line of every problem."""
+        """Return the deployment that a document holds, with the files that it includes.
+
+        Raises InputError with the line of every problem.
+        """
+        source = with_included(source)
         deployment = cls.__new__(cls)
         try:
             cls.__pydantic_validator__.validate_python(
@@ -677,7 +674,7 @@ class Deployment(Model):  # noqa: PLW1641 - it holds maps, so it has no hash
         """
         folder = Path(self._document.file).parent if self._document else Path()
         files = tuple(folder / name for name in self.catalogs)
-        outside = [index for index, file in enumerate(files) if not _is_below(file, folder)]
+        outside = [index for index, file in enumerate(files) if not is_below(file, folder)]
         if outside:
             raise InputError(
                 self.problem(

@@ -29,6 +29,8 @@ def deployment_schema(catalog: Catalog) -> dict[str, Any]:
         "description": schema["properties"]["edition"]["description"],
         "enum": words,
     }
+    path = {"type": "string", "description": "a file below the folder of this one that says a part of it"}
+    schema["properties"]["include"] = _one_or_many(path, {"description": "files that deployments share"})
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     definitions = schema["$defs"]
     properties = schema["properties"]
@@ -36,8 +38,8 @@ def deployment_schema(catalog: Catalog) -> dict[str, Any]:
     for kind, key in (("Tier", "subnets"), ("External", "addresses")):
         model = definitions[kind]
         # There are machines without a role of the catalogue.
-        words = _one_or_many({"enum": roles}, model["properties"]["roles"], least=0)
-        model["properties"]["roles"] = words
+        one_or_none = _one_or_many({"enum": roles}, model["properties"]["roles"], least=0)
+        model["properties"]["roles"] = one_or_none
         # The short form leaves the roles to the name.
         model["required"] = [name for name in model.get("required", []) if name != "roles"]
         model["properties"][key] = _one_or_many({"type": "string"}, model["properties"][key])

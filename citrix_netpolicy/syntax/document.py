@@ -6,7 +6,7 @@ which is asked for what it must be and answers with that, or with a problem that
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,7 +15,7 @@ from citrix_netpolicy.errors import DataPath, InputError, Mark, Problem, clean, 
 from citrix_netpolicy.files import read_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable, Mapping
     from importlib.resources.abc import Traversable
 
 __all__ = ["Document", "Node", "load", "parse", "parse_json"]
@@ -25,11 +25,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A file as plain values, with the line and column, from 0, of every key and item."""
+    """A file as plain values, with the line and column, from 0, of every key and item.
+
+    `origins` are the other files that said a part of it, by the path of that part.
+    """
 
     file: str
     data: Any
     places: dict[DataPath, tuple[int, int]]
+    origins: Mapping[DataPath, Document] = field(default_factory=dict)
 
     @property
     def root(self) -> Node:
@@ -41,6 +45,9 @@ class Document:
 
         Steps that the file leaves out (a short form has fewer levels than the model) are skipped.
         """
+        for depth in range(len(path), 0, -1) if self.origins else ():
+            if path[:depth] in self.origins:
+                return self.origins[path[:depth]].mark(path)
         here: DataPath = ()
         for step in path:
             if (*here, step) in self.places:
