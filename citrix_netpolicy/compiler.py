@@ -125,21 +125,21 @@ def _ambiguous(deployment: Deployment, resolution: Resolution) -> Iterator[Probl
     for name, tier in deployment.tiers.items():
         placed = networks.setdefault(deployment.network_of(name), [])
         placed += [(subnet, name) for subnet in tier.subnets]
-    for placed in networks.values():
-        placed.sort()
+    for network, placed in networks.items():
+        networks[network] = _outermost(placed)
     tiers = deployment.tiers
     pairs = {
         (peer, deployment.network_of(tier))
         for flow in resolution.flows
         for peer, tier in ((flow.source, flow.destination), (flow.destination, flow.source))
-        if peer in tiers and tier in tiers
+        if peer in tiers and tier in tiers and not flow.is_public
     }
     for peer, network in sorted(pairs):
         if deployment.network_of(peer) == network:
             continue
         placed = networks[network]
         for index, subnet in enumerate(tiers[peer].subnets):
-            # Subnets of a network do not overlap, so only these two can overlap another one.
+            # These are apart from each other, so only two of them can overlap another one.
             at = bisect(placed, (subnet, ""))
             for other, holder in placed[max(at - 1, 0) : at + 1]:
                 if subnet.overlaps(other):
@@ -151,6 +151,15 @@ def _ambiguous(deployment: Deployment, resolution: Resolution) -> Iterator[Probl
                         "use other addresses, or two deployments for networks that do not reach each other",
                     )
                     break
+
+
+def _outermost(placed: Iterable[tuple[Prefix, str]]) -> list[tuple[Prefix, str]]:
+    """Return the prefixes that lie in no other, ascending."""
+    found: list[tuple[Prefix, str]] = []
+    for prefix, name in sorted(placed):
+        if not found or not found[-1][0].overlaps(prefix):
+            found.append((prefix, name))
+    return found
 
 
 def _cut_off(deployment: Deployment, catalog: Catalog, resolution: Resolution) -> Iterator[Problem]:
@@ -276,9 +285,14 @@ class _Speller:
 
     def _add(self, tier: str, way: Direction, peer: str, flow: Flow) -> None:
         """Grant a flow at the group of one of its ends."""
-        named = self.peers.get((self.places[tier], peer))
-        if named is None:
-            named = self.peers[self.places[tier], peer] = tuple(self._peers(tier, peer))
+        named: tuple[PrefixSet | Point, ...]
+        if flow.is_public and peer in self.deployment.tiers:
+            named = self._public(tier, peer, is_source=way is Direction.INGRESS)
+        else:
+            key = (self.places[tier], peer)
+            if key not in self.peers:
+                self.peers[key] = tuple(self._peers(tier, peer))
+            named = self.peers[key]
         for found in named:
             services = flow.services
             if isinstance(found, PrefixSet):
@@ -299,6 +313,18 @@ class _Speller:
             yield GroupReference(peer)
             return
         yield from (found for version, found in self.sets[peer].items() if version in self.sets[tier])
+
+    def _public(self, tier: str, peer: str, *, is_source: bool) -> tuple[PrefixSet, ...]:
+        """Return the public addresses of a peer as `tier` sees it. Raises InputError where there are none."""
+        public = self.deployment.tiers[peer].public
+        prefixes = (public.out if is_source else public.in_) if public else ()
+        if not prefixes:
+            key = "out" if is_source else "in"
+            message = (
+                f"a link `via: public` joins it with tier `{tier}`, and `public: {{{key}: ...}}` is missing"
+            )
+            raise InputError(self.deployment.problem("public-needed", ("tiers", peer), message))
+        return tuple(_by_family(prefixes).values())
 
     def _add_probes(self, tier: str) -> None:
         """Grant Azure's load balancer its probes of a tier; the final deny would stop them otherwise."""

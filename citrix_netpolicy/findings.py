@@ -37,6 +37,7 @@ ACCEPTABLE: Final = LOSSES | {
     "place-of-one",
     "port-taken",
     "role-cannot-work",
+    "shared-address",
     "tier-without-peers",
 }
 

@@ -212,6 +212,7 @@ def options_of(deployment: Deployment, network: str) -> Options:
         deployment.quotas.rules_per_group,
         deployment.quotas.groups_per_interface,
         deployment.networks[network].bicep_api_version,
+        deployment.networks[network].attach,
         frozenset((item.finding, subject) for item in deployment.accept for subject in item.subject),
     )
 

@@ -193,15 +193,25 @@ class Meetings:
                 roles.append(name)
         return tuple(dict.fromkeys(roles))
 
-    def _is_linked(self, entry: Entry, source: str, destination: str) -> bool:
-        if entry.reach == "tier":
+    def is_public(self, entry: Entry, source: str, destination: str) -> bool:
+        """Tell whether two ends that meet do so by a link over the Internet."""
+        if not any(link.is_public for link in self.links) or not self._is_distant(entry, source, destination):
             return False
-        return any(
-            (entries is None or entry.id in entries)
-            and any(map(origin.__contains__, self.places[source]))
-            and any(map(target.__contains__, self.places[destination]))
-            for origin, target, entries in self.links
-        )
+        links = list(self._linking(entry, source, destination))
+        return all(link.is_public for link in links)
+
+    def _is_linked(self, entry: Entry, source: str, destination: str) -> bool:
+        return any(True for _ in self._linking(entry, source, destination))
+
+    def _linking(self, entry: Entry, source: str, destination: str) -> Iterator[_Link]:
+        """Yield the links that join two ends for an entry."""
+        for link in self.links if entry.reach != "tier" else ():
+            if (
+                (link.entries is None or entry.id in link.entries)
+                and not link.origin.isdisjoint(self.places[source])
+                and not link.target.isdisjoint(self.places[destination])
+            ):
+                yield link
 
     def excluded_everywhere(self, entry: Entry) -> Excluded | None:
         """Return what excludes an entry between all ends."""
@@ -261,11 +271,16 @@ class Meetings:
         return ParameterUnset(entry, service.parameter)
 
 
-def _links(
-    deployment: Deployment, catalog: Catalog
-) -> Iterator[tuple[frozenset[Place], frozenset[Place], frozenset[str] | None]]:
-    """Yield what is linked, one way: all places of either side, and the entries; None for all of them."""
+class _Link(NamedTuple):
+    """What is linked, one way: all places of either side, and the entries; None for all of them."""
 
+    origin: frozenset[Place]
+    target: frozenset[Place]
+    entries: frozenset[str] | None
+    is_public: bool
+
+
+def _links(deployment: Deployment, catalog: Catalog) -> Iterator[_Link]:
     def below(names: tuple[str, ...]) -> frozenset[Place]:
         return frozenset(
             place for name in names for place in deployment.places if holds(place_of(name), place)
@@ -274,9 +289,9 @@ def _links(
     for link in deployment.links:
         entries = frozenset(id_ for name in link.entries for id_ in catalog.entries_of(name)) or None
         origin, target = below(link.from_), below(link.to)
-        yield origin, target, entries
+        yield _Link(origin, target, entries, link.via == "public")
         if link.both:
-            yield target, origin, entries
+            yield _Link(target, origin, entries, link.via == "public")
 
 
 def features_of(entry: Entry) -> frozenset[str]:

@@ -34,12 +34,16 @@ __all__ = ["Flow", "NamedDestination", "Resolution", "resolve"]
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """A connection that `source` opens to `destination`; both are names of tiers or externals."""
+    """A connection that `source` opens to `destination`; both are names of tiers or externals.
+
+    With `is_public` it goes over the Internet, between public addresses.
+    """
 
     source: str
     destination: str
     services: ServiceSet
     cause: Cause
+    is_public: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +152,8 @@ class _Resolver:
                 left += self.meetings.services(entry, source, destination)[1] if saying else omissions
                 continue
             apart = self.meetings.apart(entry, source, destination)
-            apart = apart or self._connect(source, destination, services, cause)
+            is_public = self.meetings.is_public(entry, source, destination)
+            apart = apart or self._connect(source, destination, services, cause, is_public=is_public)
             left += [apart] if apart else []
         self._leave(left, is_used=len(self.flows) > count)
 
@@ -251,13 +256,15 @@ class _Resolver:
             hint = "describe parts of the site in deployments of their own"
             raise InputError(self.deployment.problem("too-many", path, message, hint))
 
-    def _connect(self, source: str, destination: str, services: ServiceSet, cause: Cause) -> Omission | None:
+    def _connect(
+        self, source: str, destination: str, services: ServiceSet, cause: Cause, *, is_public: bool = False
+    ) -> Omission | None:
         """Add the flow between two ends, or tell why no rule can be wanted there."""
         omission = self.meetings.unreachable(cause.id, source, destination, services)
         if omission is None:
             families = self.meetings.families
             usable = services.without_icmp_beside(families[source] & families[destination])
-            self.flows.append(Flow(source, destination, usable, cause))
+            self.flows.append(Flow(source, destination, usable, cause, is_public))
         return omission
 
     def _leave(self, omissions: Iterable[Omission], *, is_used: bool) -> None:

@@ -257,7 +257,7 @@ def test_a_replaced_cloud_takes_the_place_of_the_networks() -> None:
         ({"egres": "open"}, "unknown-key", ("egres",)),
         ({"tiers": {"ddc": ["10.0.1.7/28"]}}, "invalid-value", ("tiers", "ddc", "subnets", 0)),
         (
-            {"tiers": {"vda": ["10.0.1.0/28"], "ddc": ["10.0.0.0/8"]}},
+            {"cloud": "azure", "tiers": {"vda": ["10.0.1.0/28"], "ddc": ["10.0.0.0/8"]}},
             "overlap",
             ("tiers", "vda", "subnets", 0),
         ),
@@ -306,7 +306,10 @@ def test_a_replacement_keeps_the_lines_of_what_the_file_still_says() -> None:
         assert changed.mark(path) is None
         assert changed.located(Problem(code="x", message="bad", path=path)).mark is None
     with pytest.raises(InputError) as caught:
-        site.replace(tiers={**site.tiers, "ddc": {**ddc, "network": "west", "subnets": ["10.0.0.0/8"]}})
+        site.replace(
+            networks={"east": {"cloud": "aws"}, "west": {"cloud": "azure"}},
+            tiers={**site.tiers, "ddc": {**ddc, "network": "west", "subnets": ["10.0.0.0/8"]}},
+        )
     (problem,) = caught.value.problems
     assert (problem.path, problem.mark) == (("tiers", "hosts", "subnets", 0), Mark("site.yaml", 8, 15))
 
@@ -377,7 +380,9 @@ def test_field_names_and_keys_are_both_taken_in_python() -> None:
 
 def test_every_kind_of_validation_is_checked_as_a_whole() -> None:
     with pytest.raises(InputError, match="overlaps"):
-        Deployment.model_validate({**LONG, "tiers": {"ddc": ["10.0.0.0/8"], "vda": ["10.0.0.0/9"]}})
+        Deployment.model_validate(
+            {**LONG, "cloud": "azure", "tiers": {"ddc": ["10.0.0.0/8"], "vda": ["10.0.0.0/9"]}}
+        )
 
 
 def test_a_problem_is_located_by_its_path() -> None:
@@ -453,7 +458,7 @@ def test_overlaps_are_those_that_a_slow_look_finds(tiers: list[list[str]], sever
     try:
         Deployment(
             name="site",
-            networks={"n0": {"cloud": "aws"}, "n1": {"cloud": "aws"}},
+            networks={"n0": {"cloud": "azure"}, "n1": {"cloud": "azure"}},
             tiers={
                 f"t{index}": {"roles": ["ddc"], "subnets": subnets, "network": networks[index]}
                 for index, subnets in enumerate(tiers)

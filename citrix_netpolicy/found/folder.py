@@ -439,7 +439,10 @@ def _check_terraform_azure(files: Mapping[str, str]) -> None:
     _check_second_opinion(files[_RULES_TF])
     body = hcl.read_literals(files[_RULES_TF], _RULES_TF).data["locals"]
     asgs = body.get("application_security_groups", {})
-    _check_templates(files, "terraform-azure", azure_terraform.FILES, {"asgs": asgs})
+    # One variable tells the two ways to attach groups apart, and all files are held to its way.
+    of_interfaces = 'variable "network_interface_ids"' in files["variables.tf"]
+    context = {"asgs": asgs, "of_interfaces": of_interfaces}
+    _check_templates(files, "terraform-azure", azure_terraform.FILES, context)
 
 
 def _check_templates(

@@ -250,6 +250,10 @@ class Network(Part):
     bicep_api_version: ApiVersion = Field(
         default="2025-05-01", description="in Azure: the version of the Microsoft.Network API in Bicep"
     )
+    attach: Literal["subnets", "interfaces"] = Field(
+        default="subnets",
+        description="in Azure: what groups are attached to; with interfaces, tiers may share subnets",
+    )
 
 
 class Site(Part):
@@ -269,6 +273,13 @@ class Site(Part):
         return self
 
 
+class Public(Part):
+    """How a tier is seen beyond a NAT, and how it appears there."""
+
+    in_: Prefixes = Field(default=(), description="the public addresses at which it is reached")
+    out: Prefixes = Field(default=(), description="the public addresses from which it opens connections")
+
+
 class Link(Justified):
     """What places communicate beyond what entries reach by themselves; in one direction, unless `both`."""
 
@@ -278,6 +289,9 @@ class Link(Justified):
         tuple[Text, ...], BeforeValidator(listed), AfterValidator(some), at_most(limits.EXCLUSIONS, "entries")
     ] = Field(default=(), description="entries or bundles of the catalogue; all when left out")
     both: StrictBool = Field(default=False, description="whether it holds in the other direction too")
+    via: Literal["public"] | None = Field(
+        default=None, description="public: over the Internet, between the `public` addresses of both ends"
+    )
 
 
 class Through(Part):
@@ -316,6 +330,9 @@ class Tier(Part):
     )
     names: NamesState | None = Field(default=None, description=_NAMES)
     domain_member: StrictBool | None = Field(default=None, description=_MEMBER)
+    public: Public | None = Field(
+        default=None, description="its addresses beyond a NAT, for links `via: public`"
+    )
     features: Features = Field(default_factory=dict, description=_FEATURES_OF_AN_END)
     at: PlaceNames = Field(default=(), description=_AT)
 
@@ -712,7 +729,13 @@ class Deployment(Model):  # noqa: PLW1641 - it holds maps, so it has no hash
 
     def peers_of(self, network: str) -> Literal["group", "cidr"]:
         """Return how rules of a network name its own tiers."""
-        return self.peers or ("group" if self.networks[network].cloud == "aws" else "cidr")
+        of_interfaces = self.attaches_to_interfaces(network)
+        return self.peers or ("group" if of_interfaces else "cidr")
+
+    def attaches_to_interfaces(self, network: str) -> bool:
+        """Tell whether groups belong to interfaces there, so that tiers may share addresses."""
+        found = self.networks[network]
+        return found.cloud == "aws" or found.attach == "interfaces"
 
     @model_validator(mode="before")
     @classmethod
@@ -735,6 +758,7 @@ class Deployment(Model):  # noqa: PLW1641 - it holds maps, so it has no hash
             *self._probe_problems(),
             *self._exclusion_problems(),
             *self._acceptance_problems(),
+            *self._attach_problems(),
             *self._overlaps(),
         ]
         if problems:
@@ -903,14 +927,21 @@ class Deployment(Model):  # noqa: PLW1641 - it holds maps, so it has no hash
                 message = f"unknown tier or external `{clean(names.end)}`"
                 yield self.problem("unknown-end", (*path, "end"), message, nearest(names.end, self.ends))
 
+    def _attach_problems(self) -> Iterator[Problem]:
+        for name, network in self.networks.items():
+            if network.attach == "interfaces" and network.cloud != "azure":
+                message = "`attach` works in Azure only; security groups of AWS always belong to interfaces"
+                yield self.problem("wrong-cloud", ("networks", name, "attach"), message, "leave it out")
+
     def _overlaps(self) -> Iterator[Problem]:
-        """Find subnets of two tiers that share addresses: their group would be decided by chance."""
+        """Find subnets that are listed twice, or that two tiers share where a subnet has one group."""
         by_network: dict[str, list[tuple[net.Prefix, str, int]]] = {}
         for name, tier in self.tiers.items():
             network = tier.network or next(iter(self.networks), "")
             subnets = by_network.setdefault(network, [])
             subnets += [(prefix, name, index) for index, prefix in enumerate(tier.subnets)]
-        for placed in by_network.values():
+        for network, placed in by_network.items():
+            is_shared = network in self.networks and self.attaches_to_interfaces(network)
             # Prefixes are nested or apart, and a wider one sorts first, so a prefix overlaps another exactly
             # when it lies in one of those still open before it.
             still_open: list[tuple[net.Prefix, str, int]] = []
@@ -923,10 +954,11 @@ class Deployment(Model):  # noqa: PLW1641 - it holds maps, so it has no hash
                         yield self.problem("duplicate-value", place, f"`{item[0]}` is listed twice")
                         is_repeated = True
                         break
-                    if other != item[1]:
-                        yield self.problem(
-                            "overlap", place, f"`{item[0]}` overlaps `{prefix}` of tier `{other}`"
-                        )
+                    if other != item[1] and not is_shared:
+                        message = f"`{item[0]}` overlaps `{prefix}` of tier `{other}`"
+                        hint = "in Azure a subnet has one group: make them one tier with all the roles, or "
+                        hint += "set `attach: interfaces` on the network"
+                        yield self.problem("overlap", place, message, hint)
                         break
                 if not is_repeated:
                     still_open.append(item)

@@ -9,7 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from citrix_netpolicy.lint.compiled import Compiled
-from citrix_netpolicy.lint.exposure import destinations_by_name, not_for_the_internet, open_to_the_world
+from citrix_netpolicy.lint.exposure import (
+    destinations_by_name,
+    not_for_the_internet,
+    open_to_the_world,
+    shared_addresses,
+)
 from citrix_netpolicy.lint.idle import (
     expired,
     idle_acceptances,
@@ -48,6 +53,7 @@ CHECKS: Final[tuple[Callable[[Compiled], Iterator[Finding]], ...]] = (
     open_to_the_world,
     not_for_the_internet,
     destinations_by_name,
+    shared_addresses,
     unserved_roles,
     dark_places,
     pairs_in_two_tiers,

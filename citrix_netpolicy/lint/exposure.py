@@ -5,16 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from citrix_netpolicy.findings import Finding, Severity
-from citrix_netpolicy.net import ServiceSet
+from citrix_netpolicy.net import EMPTY, ServiceSet
 from citrix_netpolicy.omissions import NotForTheInternet
+from citrix_netpolicy.policy import Direction
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from citrix_netpolicy.inputs.deployment import Deployment
     from citrix_netpolicy.lint.compiled import Compiled
+    from citrix_netpolicy.net import Prefix
     from citrix_netpolicy.resolve import Flow, NamedDestination
 
-__all__ = ["destinations_by_name", "not_for_the_internet", "open_to_the_world"]
+__all__ = ["destinations_by_name", "not_for_the_internet", "open_to_the_world", "shared_addresses"]
 
 
 def open_to_the_world(compiled: Compiled) -> Iterator[Finding]:
@@ -112,3 +115,64 @@ def destinations_by_name(compiled: Compiled) -> Iterator[Finding]:
                     locations=compiled.at("tiers", tier),
                     network=deployment.network_of(tier),
                 )
+
+
+def shared_addresses(compiled: Compiled) -> Iterator[Finding]:
+    """Tiers that share addresses, where a rule names one by address and so lets the other in as well."""
+    deployment = compiled.deployment
+    shared = _sharing(deployment)
+    if not shared:
+        return
+    # What a tier opens to or from each peer by its addresses.
+    opened: dict[tuple[str, Direction], dict[str, ServiceSet]] = {}
+    for flow in compiled.resolution.flows:
+        sides = (
+            (flow.source, Direction.EGRESS, flow.destination),
+            (flow.destination, Direction.INGRESS, flow.source),
+        )
+        for tier, way, peer in sides:
+            if tier in deployment.tiers and not (way is Direction.EGRESS and deployment.egress == "open"):
+                peers = opened.setdefault((tier, way), {})
+                peers[peer] = peers.get(peer, EMPTY) | flow.services
+    found: dict[tuple[str, str], list[str]] = {}
+    for (tier, way), peers in sorted(opened.items()):
+        network = deployment.network_of(tier)
+        for peer, services in sorted(peers.items()):
+            is_by_address = peer in shared and (
+                deployment.network_of(peer) != network or deployment.peers_of(network) == "cidr"
+            )
+            for other in sorted(shared[peer]) if is_by_address else ():
+                more = services - peers.get(other, EMPTY)
+                if more and other != tier:
+                    preposition = "from" if way is Direction.INGRESS else "to"
+                    found.setdefault((peer, other), []).append(f"`{tier}` {preposition} it: {more}")
+    for (peer, other), opens in sorted(found.items()):
+        yield Finding(
+            "shared-address",
+            peer,
+            f"`{peer}` shares addresses with `{other}`, and rules that name it by address permit `{other}` "
+            f"as well: {'; '.join(opens)}",
+            "give them subnets of their own, or keep all of them in one network whose rules name groups",
+            locations=compiled.at("tiers", peer, "subnets"),
+            network=deployment.network_of(peer),
+        )
+
+
+def _sharing(deployment: Deployment) -> dict[str, set[str]]:
+    """Return with which tiers of its network each tier shares addresses."""
+    found: dict[str, set[str]] = {}
+    networks: dict[str, list[tuple[Prefix, str]]] = {}
+    for name, tier in deployment.tiers.items():
+        placed = networks.setdefault(deployment.network_of(name), [])
+        placed += [(subnet, name) for subnet in tier.subnets]
+    for placed in networks.values():
+        open_: list[tuple[Prefix, str]] = []
+        # A wider prefix sorts first, so another overlaps those that are still open before it.
+        for prefix, name in sorted(placed):
+            open_ = [(other, holder) for other, holder in open_ if other.overlaps(prefix)]
+            for _, holder in open_:
+                if holder != name:
+                    found.setdefault(name, set()).add(holder)
+                    found.setdefault(holder, set()).add(name)
+            open_.append((prefix, name))
+    return found

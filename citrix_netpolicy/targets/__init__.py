@@ -52,6 +52,7 @@ class Options:
 
     `deployment` is the name that the names of groups begin with, `network` that of the network. The quotas
     are those of an AWS account. `accepted` holds the losses that the deployment accepts, as code and tier.
+    `attach` says what groups of Azure are attached to.
     """
 
     deployment: str
@@ -59,6 +60,7 @@ class Options:
     rules_per_group: int = 60
     groups_per_interface: int = 5
     bicep_api_version: str = "2025-05-01"
+    attach: Literal["subnets", "interfaces"] = "subnets"
     accepted: frozenset[tuple[str, str]] = frozenset()
 
 

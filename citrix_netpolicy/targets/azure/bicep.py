@@ -41,6 +41,7 @@ def render(policy: Policy, options: Options, identities: Identities) -> Output:
     bodies = {symbols[group.key]: _rules(group, asg_ids) for group in groups}
     for group in context["groups"]:
         group["body"]["properties"]["securityRules"] = bodies[group["symbol"]]
+    context["of_interfaces"] = options.attach == "interfaces"
     context["table"] = [arm.row_of(group, rule) for group in groups for rule in group.rules]
     files = {name: render_template(f"bicep/{name}.j2", **context) for name in FILES}
     return Output(files, found.rule_counts, found.findings, found.identities)

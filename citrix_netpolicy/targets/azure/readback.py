@@ -223,7 +223,8 @@ def _read_terraform(
     cursor.take(_CLOSED)
     cursor.take(_END)
     cursor.end()
-    hold_resources(files, _resources(has_asgs=bool(asgs)))
+    of_interfaces = 'variable "network_interface_ids"' in files.get("variables.tf", "")
+    hold_resources(files, _resources(has_asgs=bool(asgs), of_interfaces=of_interfaces))
     said = _Said(keys)
     for key, held in rules.items():
         said.group(key, held)
@@ -268,16 +269,19 @@ _WIRING: Final = {
 }
 
 
-def _resources(*, has_asgs: bool) -> dict[tuple[str, str], dict[str, str] | None]:
+def _resources(*, has_asgs: bool, of_interfaces: bool) -> dict[tuple[str, str], dict[str, str] | None]:
+    place = "network_interface" if of_interfaces else "subnet_network"
     wiring = dict(_WIRING)
     resources: dict[tuple[str, str], dict[str, str] | None] = {
         ("azurerm_network_security_group", "tier"): None,
         ("azurerm_network_security_rule", "this"): wiring,
-        ("azurerm_subnet_network_security_group_association", "this"): None,
+        (f"azurerm_{place}_security_group_association", "this"): None,
         ("terraform_data", "open_before_close"): None,
     }
     if has_asgs:
         resources["azurerm_application_security_group", "tier"] = None
+        if of_interfaces:
+            resources["azurerm_network_interface_application_security_group_association", "this"] = None
         for side in ("source", "destination"):
             wiring[f"{side}_application_security_group_ids"] = (
                 f"can(each.value.{side}_tiers) ? [ for tier in each.value.{side}_tiers : "

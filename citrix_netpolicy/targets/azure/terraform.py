@@ -40,6 +40,7 @@ def render(policy: Policy, options: Options, identities: Identities) -> Output:
     context = {
         "name": options.deployment,
         "network": options.network,
+        "of_interfaces": options.attach == "interfaces",
         "groups": found.groups,
         "asgs": {tier: f"asg-{options.deployment}-{tier}" for tier in sorted(tiers)},
         "rules": {
