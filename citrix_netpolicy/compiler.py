@@ -225,10 +225,8 @@ class _Speller:
         self.deployment = deployment
         self.grants: dict[tuple[str, Direction], list[Grant]] = {}
         self.everywhere = tuple(PrefixSet.of([Prefix(version, 0, 0)]) for version in (4, 6))
-        self.sets = {
-            name: _by_family(end.subnets if isinstance(end, Tier) else end.addresses or ())
-            for name, end in deployment.ends.items()
-        }
+        self.ends = deployment.ends
+        self.sets = {name: _by_family(end.prefixes) for name, end in self.ends.items()}
         # The network of each tier and its families, which decide what its groups call their peers.
         self.places = {
             tier: (deployment.network_of(tier), tuple(self.sets[tier])) for tier in deployment.tiers
@@ -303,8 +301,8 @@ class _Speller:
     def _peers(self, tier: str, peer: str) -> Iterator[PrefixSet | Point]:
         """Yield how the group of `tier` names the tier or external `peer`."""
         deployment = self.deployment
-        external = deployment.external.get(peer)
-        if external:
+        external = self.ends[peer]
+        if not isinstance(external, Tier):
             point = _point(external)
             yield from (point,) if point else self.sets[peer].values()
             return
@@ -327,18 +325,27 @@ class _Speller:
         return tuple(_by_family(prefixes).values())
 
     def _add_probes(self, tier: str) -> None:
-        """Grant Azure's load balancer its probes of a tier; the final deny would stop them otherwise."""
-        spans = (Service(Protocol.TCP, *span) for span in self.deployment.tiers[tier].probe_ports)
-        services = ServiceSet.of(*spans)
-        if services:
-            cause = Cause(
-                "load-balancer-probes",
-                "Health probes of the load balancer",
-                ("deployment, probe-ports",),
-                kind="setting",
-                mark=self.deployment.mark(("tiers", tier, "probe-ports")),
-            )
+        """Grant a balancer of the cloud its probes of a tier; the group would stop them otherwise."""
+        behind = self.deployment.tiers[tier].behind
+        services = ServiceSet.of(
+            *(Service(Protocol.TCP, *span) for span in (behind.probes if behind else ()))
+        )
+        if behind is None or not services:
+            return
+        cause = Cause(
+            "load-balancer-probes",
+            "Health probes of the load balancer",
+            ("deployment, behind",),
+            kind="setting",
+            mark=self.deployment.mark(("tiers", tier, "behind")),
+        )
+        if self.deployment.networks[self.deployment.network_of(tier)].cloud == "azure":
             self._grant(tier, Direction.INGRESS, ServiceTag("AzureLoadBalancer"), services, cause)
+            return
+        # In AWS a balancer probes from its own addresses.
+        for version, fronts in _by_family(behind.addresses).items():
+            if version in self.sets[tier]:
+                self._grant(tier, Direction.INGRESS, fronts, services, cause)
 
     def _open(self, tier: str, services: ServiceSet, cause: Cause) -> None:
         """Let a tier open services to any address."""

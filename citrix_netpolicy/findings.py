@@ -32,6 +32,7 @@ ACCEPTABLE: Final = LOSSES | {
     "not-for-the-internet",
     "open-to-the-world",
     "pair-in-two-tiers",
+    "pair-without-balancer",
     "parameter-unset",
     "parameter-without-effect",
     "place-of-one",

@@ -7,15 +7,17 @@ world are known here, and neither to those who walk the catalogue nor to those w
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from citrix_netpolicy.net import BITS, EMPTY, Protocol, ServiceSet
+from citrix_netpolicy.inputs.deployment import front_of
+from citrix_netpolicy.net import BITS, EMPTY, LAST_PORT, Protocol, ServiceSet, icmp, ports
 from citrix_netpolicy.omissions import (
     Distant,
     Excluded,
     FeatureOff,
     Needless,
     NoCommonFamily,
+    NotBalanced,
     NotForTheInternet,
     ParameterUnset,
 )
@@ -25,11 +27,23 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from citrix_netpolicy.inputs.catalog import Catalog, CatalogService, Entry
-    from citrix_netpolicy.inputs.deployment import Deployment, Tier
+    from citrix_netpolicy.inputs.deployment import Behind, Deployment, Tier
     from citrix_netpolicy.omissions import Omission
     from citrix_netpolicy.places import Place
 
-__all__ = ["Excluding", "Meetings", "feature_states", "features_of", "is_one_host"]
+__all__ = ["Excluding", "Leg", "Meetings", "feature_states", "features_of", "is_one_host"]
+
+
+class Leg(NamedTuple):
+    """A part of the way between two ends that meet."""
+
+    source: str
+    destination: str
+    services: ServiceSet
+
+
+_UDP: Final = ServiceSet.of(ports(Protocol.UDP, 1, LAST_PORT))
+_ECHO: Final = ServiceSet.of(icmp(Protocol.ICMP, 8))
 
 
 class Excluding(NamedTuple):
@@ -49,17 +63,18 @@ class Meetings:
     def __init__(self, deployment: Deployment, catalog: Catalog) -> None:
         self.deployment = deployment
         self.catalog = catalog
+        self.ends_of = deployment.ends
         self.states = feature_states(deployment, catalog)
         self.optional = frozenset(name for name, feature in catalog.features.items() if not feature.default)
         self.said: dict[str, Mapping[str, bool]] = {
-            name: end.features for name, end in deployment.ends.items() if end.features
+            name: end.features for name, end in self.ends_of.items() if end.features
         }
         self.world = frozenset(name for name, end in deployment.external.items() if end.is_the_world)
 
         self.members = {
-            name: end.domain_member for name, end in deployment.ends.items() if end.domain_member is not None
+            name: end.domain_member for name, end in self.ends_of.items() if end.domain_member is not None
         }
-        self.places = {name: end.places for name, end in deployment.ends.items()}
+        self.places = {name: end.places for name, end in self.ends_of.items()}
         self.primaries = {name: site.primary for name, site in deployment.sites.items()}
         self.links = tuple(_links(deployment, catalog))
         self.nearest: dict[tuple[str, str], frozenset[str]] = {}
@@ -68,7 +83,7 @@ class Meetings:
     def holders(self) -> dict[str, tuple[str, ...]]:
         """The tiers and externals that have each role."""
         holders: dict[str, list[str]] = {}
-        for name, end in self.deployment.ends.items():
+        for name, end in self.ends_of.items():
             for role in dict.fromkeys(end.roles):
                 holders.setdefault(role, []).append(name)
         return {role: tuple(sorted(names)) for role, names in holders.items()}
@@ -92,7 +107,7 @@ class Meetings:
         ends: dict[str, None] = {}
         nobody: list[str] = []
         for name in names:
-            found, lacking = ([name], []) if name in self.deployment.ends else self.ends([name])
+            found, lacking = ([name], []) if name in self.ends_of else self.ends([name])
             ends |= dict.fromkeys(found)
             nobody += lacking
         return sorted(ends), nobody
@@ -113,11 +128,9 @@ class Meetings:
     @cached_property
     def families(self) -> dict[str, frozenset[int]]:
         """The address families of each tier and external; one without addresses may have both."""
-        tiers = ((name, tier.subnets) for name, tier in self.deployment.tiers.items())
-        externals = ((name, external.addresses or ()) for name, external in self.deployment.external.items())
         return {
-            name: frozenset(prefix.version for prefix in prefixes) or frozenset(BITS)
-            for name, prefixes in (*tiers, *externals)
+            name: frozenset(prefix.version for prefix in end.prefixes) or frozenset(BITS)
+            for name, end in self.ends_of.items()
         }
 
     def saying(self, entry: Entry, *ends: str) -> tuple[tuple[str, bool], ...]:
@@ -159,7 +172,57 @@ class Meetings:
                 return NotForTheInternet(entry.id, source, destination, end)
         if self._is_distant(entry, source, destination) and not self._is_linked(entry, source, destination):
             return Distant(entry.id, source, destination, entry.reach)
+        if entry.balancing and source not in self._adc_of(destination):
+            return NotBalanced(entry.id, source, destination)
         return None
+
+    def legs(self, entry: Entry, source: str, destination: str, services: ServiceSet) -> Iterator[Leg]:
+        """Yield how two ends that meet are joined: directly, or through what the destination is behind."""
+        direct = Leg(source, destination, services)
+        tier = self.deployment.tiers.get(destination)
+        behind = tier.behind if tier else None
+        if behind is None or not self._goes_through(entry, behind):
+            yield direct
+        elif behind.end:
+            yield from self._through_adc(entry, direct, behind)
+        elif behind.addresses:
+            front = front_of(destination)
+            yield Leg(source, front, services)
+            if self.deployment.keeps_source(destination):
+                yield direct
+            else:
+                yield Leg(front, destination, services)
+        else:
+            yield direct
+
+    def _goes_through(self, entry: Entry, behind: Behind) -> bool:
+        if not behind.entries:
+            return entry.balanced
+        return any(entry.id in self.catalog.entries_of(name) for name in behind.entries)
+
+    def _through_adc(self, entry: Entry, direct: Leg, behind: Behind) -> Iterator[Leg]:
+        if direct.source in behind.end:
+            yield direct  # the ADC itself asks
+            return
+
+        def having(*roles: str) -> list[str]:
+            return [name for name in behind.end if not set(roles).isdisjoint(self.ends_of[name].roles)]
+
+        if behind.also_direct:
+            yield direct
+        yield from (Leg(direct.source, vip, direct.services) for vip in having("netscaler-vip"))
+        for snip in having("netscaler-snip"):
+            yield Leg(snip, direct.destination, direct.services)
+            # Services of UDP are watched by echo.
+            if direct.services & _UDP:
+                yield Leg(snip, direct.destination, _ECHO)
+        yield from (
+            Leg(monitor, direct.destination, direct.services) for monitor in having(*entry.monitored_by)
+        )
+
+    def _adc_of(self, tier: str) -> tuple[str, ...]:
+        found = self.deployment.tiers.get(tier)
+        return found.behind.end if found and found.behind else ()
 
     def _is_distant(self, entry: Entry, source: str, destination: str) -> bool:
         match entry.reach:

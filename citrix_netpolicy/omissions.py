@@ -13,9 +13,11 @@ __all__ = [
     "Distant",
     "Excluded",
     "FeatureOff",
+    "Fronted",
     "Needless",
     "NewerEdition",
     "NoCommonFamily",
+    "NotBalanced",
     "NotForTheInternet",
     "Omission",
     "ParameterUnset",
@@ -171,6 +173,30 @@ class Distant:
         return f"`{self.source}` and `{self.destination}` are in places that do not meet ({self.reach})"
 
 
+@dataclass(frozen=True, slots=True)
+class Fronted:
+    """The destination is behind something, so its clients do not reach it themselves."""
+
+    entry: str
+    source: str
+    destination: str
+
+    def __str__(self) -> str:
+        return f"`{self.source}` reaches `{self.destination}` through what it is behind"
+
+
+@dataclass(frozen=True, slots=True)
+class NotBalanced:
+    """The entry is one of an ADC that balances, and none stands in front of the destination."""
+
+    entry: str
+    source: str
+    destination: str
+
+    def __str__(self) -> str:
+        return f"`{self.destination}` is not behind `{self.source}`"
+
+
 def _between(omission: FeatureOff | Excluded | NotForTheInternet) -> str:
     ends = (omission.source, omission.destination)
     return f" between `{ends[0]}` and `{ends[1]}`" if all(ends) else f" for `{ends[0]}`" if ends[0] else ""
@@ -184,6 +210,8 @@ Omission = (
     | Treated
     | NotForTheInternet
     | Distant
+    | Fronted
+    | NotBalanced
     | NoCommonFamily
     | Needless
     | NewerEdition

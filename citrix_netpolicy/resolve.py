@@ -10,9 +10,10 @@ from citrix_netpolicy import limits
 from citrix_netpolicy.errors import InputError, Problem, in_order, nearest
 from citrix_netpolicy.inputs.base import FIRST_EDITION
 from citrix_netpolicy.inputs.deployment import Through
-from citrix_netpolicy.meeting import Meetings, feature_states, features_of
+from citrix_netpolicy.meeting import Leg, Meetings, feature_states, features_of
 from citrix_netpolicy.net import Protocol, ServiceSet, ports
 from citrix_netpolicy.omissions import (
+    Fronted,
     Needless,
     NewerEdition,
     RoleMissing,
@@ -141,6 +142,7 @@ class _Resolver:
         cause = self._cause(entry)
         between: dict[tuple[tuple[str, bool], ...], tuple[ServiceSet, list[Omission]]] = {}
         left: list[Omission] = []
+        joined: set[Leg] = set()
         count = len(self.flows)
         for source, destination in pairs:
             saying = self.meetings.saying(entry, source, destination)
@@ -152,9 +154,18 @@ class _Resolver:
                 left += self.meetings.services(entry, source, destination)[1] if saying else omissions
                 continue
             apart = self.meetings.apart(entry, source, destination)
+            if apart:
+                left.append(apart)
+                continue
             is_public = self.meetings.is_public(entry, source, destination)
-            apart = apart or self._connect(source, destination, services, cause, is_public=is_public)
-            left += [apart] if apart else []
+            legs = list(self.meetings.legs(entry, source, destination, services))
+            if all(leg[:2] != (source, destination) for leg in legs):
+                left.append(Fronted(entry.id, source, destination))
+            for leg in legs:
+                if leg not in joined:
+                    joined.add(leg)
+                    omission = self._connect(*leg, cause, is_public=is_public)
+                    left += [omission] if omission else []
         self._leave(left, is_used=len(self.flows) > count)
 
     def _cause(self, entry: Entry) -> Cause:
@@ -315,6 +326,9 @@ def _vocabulary_problems(deployment: Deployment, catalog: Catalog) -> Iterator[P
     entries = {*(entry.id for entry in catalog.entries), *catalog.bundles}
     for index, exclusion in enumerate(deployment.exclude):
         yield from unknown(("exclude", index, "entry"), "entry", exclusion.entry, entries)
+    for name, tier in deployment.tiers.items():
+        for number, entry in enumerate(tier.behind.entries if tier.behind else ()):
+            yield from unknown(("tiers", name, "behind", "entries", number), "entry", entry, entries)
     for index, link in enumerate(deployment.links):
         for number, entry in enumerate(link.entries):
             yield from unknown(("links", index, "entries", number), "entry", entry, entries)
@@ -329,6 +343,19 @@ def _vocabulary_problems(deployment: Deployment, catalog: Catalog) -> Iterator[P
                 kind = "tier, external or role"
                 yield from unknown((*above, key, index), kind, word, ends_and_roles)
     yield from _feature_problems(deployment, catalog)
+    yield from _behind_problems(deployment)
+
+
+def _behind_problems(deployment: Deployment) -> Iterator[Problem]:
+    """Find tiers that are behind what is no ADC."""
+    for name, tier in deployment.tiers.items():
+        ends = tier.behind.end if tier.behind else ()
+        roles = {role for end in ends for role in deployment.ends[end].roles}
+        for role in ("netscaler-vip", "netscaler-snip") if ends else ():
+            if role not in roles:
+                message = f"nothing that tier `{name}` is behind has role `{role}`, so it is no ADC"
+                hint = "name the tiers or externals of its VIPs and of its SNIPs"
+                yield deployment.problem("not-an-adc", ("tiers", name, "behind", "end"), message, hint)
 
 
 def _feature_places(deployment: Deployment) -> Iterator[tuple[DataPath, Mapping[str, bool]]]:

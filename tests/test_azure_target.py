@@ -1228,7 +1228,7 @@ tiers:
   vda: [10.0.2.0/24]
   storefront:
     subnets: [10.0.3.0/28]
-    probe-ports: [443]
+    behind: {probes: [443]}
 external:
   admin-workstation: [10.99.0.0/25]
 """
@@ -1336,18 +1336,6 @@ def test_probe_ports_let_azures_balancer_in(site: Path) -> None:
             virtual_network=("10.0.0.0/8",),
         )
         assert probed == expected
-
-
-def test_probe_ports_are_refused_in_aws_with_line_and_hint(
-    site: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    site.write_text(DEPLOYMENT.replace("cloud: azure", "cloud: aws"), encoding="utf-8")
-    assert compile_(site, target="aws") == 2
-    err = capsys.readouterr().err
-    assert f"{site}:8:" in err
-    assert "storefront" in err
-    assert "add it as an external" in err
-    assert not (site.parent / "out").exists()
 
 
 def test_a_block_claims_no_purpose_of_what_another_block_carries() -> None:

@@ -99,7 +99,7 @@ def sites(draw: st.DrawFn) -> dict[str, Any]:
         network = "one" if name == "a" else draw(st.sampled_from(["one", "two"]))
         tiers[name] = {"roles": ["host"], "subnets": draw(some(pool)), "network": network}
         if cloud == "azure" and draw(st.booleans()):
-            tiers[name]["probe-ports"] = draw(some((80, 81, 83)))
+            tiers[name]["behind"] = {"probes": draw(some((80, 81, 83)))}
     external: dict[str, Any] = {}
     for name in "xy":
         way = draw(st.one_of(some(ADDRESSES).map(lambda a: {"addresses": a}), st.sampled_from(PEOPLE[cloud])))

@@ -72,7 +72,7 @@ def _data(cloud: str, peers: str = "group") -> dict[str, Any]:
         }
     else:
         data["external"]["sql"] = {"service-tag": "Sql"}
-        data["tiers"]["web"]["probe-ports"] = [8443]
+        data["tiers"]["web"]["behind"] = {"probes": [8443]}
         data["accept"] = [
             {"finding": code, "subject": tier, "reason": "Monitoring"}
             for code in ("icmp-widened", "icmpv6-blocked")

@@ -510,7 +510,7 @@ PING = "services: [{protocol: icmp, type: 8, code: 0}, {protocol: icmpv6, type: 
 
 def test_every_port_that_a_balancer_probes_is_open() -> None:
     def probed(*ports: Any) -> list[str]:
-        web = {"subnets": ["10.0.0.0/24", "2001:db8::/64"], "probe-ports": list(ports)}
+        web = {"subnets": ["10.0.0.0/24", "2001:db8::/64"], "behind": {"probes": list(ports)}}
         tiers = {"web": web, "app": ["10.0.1.0/24"]}
         return [line for line in rules(site(cloud="azure", tiers=tiers), WEB_APP) if "Balancer" in line]
 
@@ -522,8 +522,8 @@ def test_every_port_that_a_balancer_probes_is_open() -> None:
 
 def test_each_tier_has_its_own_probes() -> None:
     tiers = {
-        "web": {"subnets": ["10.0.0.0/24"], "probe-ports": 80},
-        "app": {"subnets": ["10.0.1.0/24"], "probe-ports": 81},
+        "web": {"subnets": ["10.0.0.0/24"], "behind": {"probes": 80}},
+        "app": {"subnets": ["10.0.1.0/24"], "behind": {"probes": 81}},
     }
     assert rules(site(cloud="azure", tiers=tiers)) == [
         "app ingress ServiceTag AzureLoadBalancer: tcp 81",
@@ -596,10 +596,10 @@ def test_causes_name_the_line_that_asks_for_them() -> None:
 name: site
 cloud: azure
 tiers:
-  web: {subnets: [10.0.0.0/24], probe-ports: 80}
+  web: {subnets: [10.0.0.0/24], behind: {probes: 80}}
   app:
     subnets: [10.0.1.0/24]
-    probe-ports: [81]
+    behind: {probes: [81]}
 flows:
   metrics: {source: web, destination: app, services: {protocol: tcp, ports: 1}, reason: Metrics}
 egress: open

@@ -41,7 +41,7 @@ def compiled(**changes: Any) -> real.Case:
     """The reference deployment in Azure, with a load balancer and a service tag."""
     data = real.example("reference")
     data["cloud"] = "azure"
-    data["tiers"]["adc-client"]["probe-ports"] = [9000]
+    data["tiers"]["adc-client"]["behind"] = {"probes": [9000]}
     data["external"]["backup"] = {"roles": ["syslog"], "service-tag": "Storage.WestEurope"}
     services = [{"protocol": "tcp", "ports": [443]}]
     data["flows"]["backup"] = {

@@ -176,7 +176,7 @@ def tiers(draw: st.DrawFn, index: int, name: str, networks: dict[str, Any], insi
     if len(networks) > 1 or draw(st.booleans()):
         tier["network"] = network
     if networks[tier.get("network", next(iter(networks)))]["cloud"] == "azure":
-        tier |= draw(maybe(probe_ports=ports))
+        tier |= draw(maybe(behind=maybe(probes=ports).filter(bool)))
     return tier
 
 
@@ -323,7 +323,7 @@ def test_the_text_is_one_that_people_would_write() -> None:
         cloud="azure",
         tiers={
             "vda": ["10.0.2.0/24", "2001:db8::/64"],
-            "ddc": {"subnets": "10.0.1.0/28", "probe-ports": [443, "8000-8010"]},
+            "ddc": {"subnets": "10.0.1.0/28", "behind": {"probes": [443, "8000-8010"]}},
             "no": {"roles": ["sql"], "subnets": ["10.0.3.0/28"]},
         },
         external={
@@ -353,7 +353,8 @@ cloud: azure
 tiers:
   ddc:
     subnets: [10.0.1.0/28]
-    probe-ports: [443, 8000-8010]
+    behind:
+      probes: [443, 8000-8010]
   "no":
     roles: [sql]
     subnets: [10.0.3.0/28]

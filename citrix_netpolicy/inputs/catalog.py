@@ -167,7 +167,9 @@ class Entry(Model):
     """One row of the catalogue. `features` must all hold; `!edt` holds when `edt` is off.
 
     `reach` says between which places of a site it holds. The source of an `essential` one cannot work
-    without it, and `finds` says what a lookup leads to.
+    without it, and `finds` says what a lookup leads to. What is `balanced` goes through an ADC where the
+    destination is behind one; then the roles of that ADC in `monitored-by` watch it, beside the SNIP, and
+    `balancing` entries hold between them alone.
     """
 
     id: str
@@ -185,6 +187,9 @@ class Entry(Model):
     essential: StrictBool = False
     finds: Finds | None = None
     stand_in: StrictBool = False
+    balanced: StrictBool = False
+    balancing: StrictBool = False
+    monitored_by: Names = ()
     purpose: str
     as_written: str = ""
     treatment: Treatment = "enforce"
@@ -613,6 +618,7 @@ def _words_of(entry: Entry) -> Iterator[tuple[str, str, Iterable[str]]]:
     """Yield the words that an entry uses: under which key, of which vocabulary, and which."""
     yield "source", "roles", entry.source
     yield "destination", "roles", entry.destination
+    yield "monitored-by", "roles", entry.monitored_by
     if entry.finds:
         yield "finds", "parameters", (entry.finds.parameter,)
         yield "finds", "features", (entry.finds.feature,) if entry.finds.feature else ()

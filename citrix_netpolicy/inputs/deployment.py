@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Acceptance",
+    "Behind",
     "CustomFlow",
     "Deployment",
     "Exclusion",
@@ -294,6 +295,42 @@ class Link(Justified):
     )
 
 
+class Behind(Part):
+    """What stands in front of a tier: an ADC, by the names of its ends, or a balancer of the cloud."""
+
+    end: Names = Field(default=(), description="the tiers or externals of the ADC: its VIPs, SNIPs and NSIPs")
+    also_direct: StrictBool = Field(
+        default=False, description="of an ADC: whether clients reach the tier without it as well"
+    )
+    addresses: Prefixes = Field(default=(), description="of a balancer: its front addresses")
+    probes: PortRanges = Field(default=(), description="of a balancer: the TCP ports that it probes")
+    keeps_source: StrictBool | None = Field(
+        default=None,
+        description="of a balancer: whether the tier sees the client; in Azure it always does",
+    )
+    entries: Annotated[
+        tuple[Text, ...], BeforeValidator(listed), AfterValidator(some), at_most(limits.EXCLUSIONS, "entries")
+    ] = Field(
+        default=(), description="entries or bundles that go through it; all that are balanced in practice"
+    )
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        is_balancer = bool(self.addresses or self.probes)
+        if bool(self.end) == is_balancer:
+            raise ValueError("name the `end` of an ADC, or the `addresses` or `probes` of a balancer")
+        if self.also_direct and is_balancer:
+            raise ValueError("`also-direct` is for an ADC; a balancer of the cloud hides nobody")
+        if self.keeps_source is not None and not is_balancer:
+            raise ValueError("`keeps-source` is for a balancer of the cloud; an ADC is the source itself")
+        return self
+
+
+def _behind(value: Any) -> Any:
+    """Let the names of an ADC stand for themselves."""
+    return {"end": value} if isinstance(value, str | list | tuple) else value
+
+
 class Through(Part):
     """What lets destinations through that have only a name: a transparent firewall, or a proxy."""
 
@@ -325,8 +362,8 @@ class Tier(Part):
     roles: Roles = Field(description="the catalogue roles that these machines have; [] for none")
     subnets: Prefixes = Field(description="the subnets, or single addresses, that hold the machines")
     network: Word | None = Field(default=None, description="the network, when there are several")
-    probe_ports: PortRanges = Field(
-        default=(), description="in Azure: TCP ports that a load balancer probes; Azure's balancers only"
+    behind: Annotated[Behind, BeforeValidator(_behind, json_schema_input_type=_Names | Behind)] | None = (
+        Field(default=None, description="the ADC or the balancer of the cloud in front of it")
     )
     names: NamesState | None = Field(default=None, description=_NAMES)
     domain_member: StrictBool | None = Field(default=None, description=_MEMBER)
@@ -340,6 +377,11 @@ class Tier(Part):
     def places(self) -> Places:
         """Where it is; nowhere in particular, that is everywhere, when nothing says so."""
         return tuple(map(place_of, self.at))
+
+    @property
+    def prefixes(self) -> tuple[net.Prefix, ...]:
+        """The addresses of its machines."""
+        return self.subnets
 
 
 class PrefixListId(Part):
@@ -370,6 +412,11 @@ class External(Part):
     def places(self) -> Places:
         """Where it is; nowhere in particular, that is everywhere, when nothing says so."""
         return tuple(map(place_of, self.at))
+
+    @property
+    def prefixes(self) -> tuple[net.Prefix, ...]:
+        """Its addresses; none when it is given in another way."""
+        return self.addresses or ()
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -431,6 +478,11 @@ class Quotas(Part):
         if product > 1000:
             raise ValueError(f"rules-per-group x groups-per-interface is {product}; AWS allows at most 1000")
         return self
+
+
+def front_of(tier: str) -> str:
+    """Return what the front of the balancer of a tier is called."""
+    return f"front of {tier}"
 
 
 def _without_roles(value: Any, key: str) -> Any:
@@ -681,8 +733,24 @@ class Deployment(Model):  # noqa: PLW1641 - it holds maps, so it has no hash
 
     @property
     def ends(self) -> dict[str, Tier | External]:
-        """Everything a flow may begin or end at, by name: the tiers, then the externals."""
-        return {**self.tiers, **self.external}
+        """Everything a flow may begin or end at, by name: tiers, externals, and fronts of balancers."""
+        return {**self.tiers, **self.external, **self.fronts}
+
+    @property
+    def fronts(self) -> dict[str, External]:
+        """The front addresses of balancers of the cloud; nobody has given them a name."""
+        return {
+            front_of(name): External(roles=(), addresses=tier.behind.addresses)
+            for name, tier in self.tiers.items()
+            if tier.behind and tier.behind.addresses
+        }
+
+    def keeps_source(self, tier: str) -> bool:
+        """Tell whether a tier sees its clients through the balancer in front of it."""
+        behind = self.tiers[tier].behind
+        if behind and behind.keeps_source is not None:
+            return behind.keeps_source
+        return self.networks[self.network_of(tier)].cloud == "azure"
 
     def catalog_files(self) -> tuple[Path, ...]:
         """Return the site's own catalogue files; their paths begin where this was loaded from.
@@ -755,7 +823,7 @@ class Deployment(Model):  # noqa: PLW1641 - it holds maps, so it has no hash
             *self._external_problems(),
             *self._place_problems(),
             *self._name_problems(),
-            *self._probe_problems(),
+            *self._behind_problems(),
             *self._exclusion_problems(),
             *self._acceptance_problems(),
             *self._attach_problems(),
@@ -883,15 +951,15 @@ class Deployment(Model):  # noqa: PLW1641 - it holds maps, so it has no hash
                 hint = nearest(place, declared) or "declare it below `sites`"
                 yield self.problem("unknown-place", path, f"unknown place {shown(place)}", hint)
 
-    def _probe_problems(self) -> Iterator[Problem]:
+    def _behind_problems(self) -> Iterator[Problem]:
         for name, tier in self.tiers.items():
-            network = self.networks.get(tier.network or next(iter(self.networks), ""))
-            if tier.probe_ports and network and network.cloud != "azure":
-                hint = "in AWS, probes come from the balancer's own addresses or group; add it as an external"
-                message = (
-                    f"`probe-ports` work in Azure only, and the network of tier `{name}` is in another cloud"
-                )
-                yield self.problem("wrong-cloud", ("tiers", name, "probe-ports"), message, hint)
+            for index, end in enumerate(tier.behind.end if tier.behind else ()):
+                path: DataPath = ("tiers", name, "behind", "end", index)
+                if end == name:
+                    yield self.problem("invalid-value", path, f"`{clean(name)}` is behind itself")
+                elif end not in self.ends:
+                    message = f"unknown tier or external `{clean(end)}`"
+                    yield self.problem("unknown-end", path, message, nearest(end, self.ends))
 
     def _exclusion_problems(self) -> Iterator[Problem]:
         excluded: set[tuple[str, Names, Names]] = set()

@@ -20,6 +20,7 @@ __all__ = [
     "found_ports",
     "idle_roles",
     "no_directory",
+    "pairs_without_balancer",
     "port_collisions",
     "unserved_roles",
     "unset_parameters",
@@ -185,6 +186,27 @@ def consoles_without_administrators(compiled: Compiled) -> Iterator[Finding]:
             locations=compiled.at("tiers", tiers[0]),
             network=network,
         )
+
+
+def pairs_without_balancer(compiled: Compiled) -> Iterator[Finding]:
+    """Pairs of ADCs in Azure, where no address moves from one to the other without a balancer."""
+    deployment = compiled.deployment
+    for name, tier in sorted(deployment.tiers.items()):
+        is_pair = (
+            "netscaler-vip" in tier.roles and not compiled.is_one_host(name) and compiled.features["adc-ha"]
+        )
+        is_balanced = tier.behind is not None and not tier.behind.end
+        cloud = deployment.networks[deployment.network_of(name)].cloud
+        if is_pair and cloud == "azure" and not is_balanced:
+            yield Finding(
+                "pair-without-balancer",
+                name,
+                f"tier `{name}` may hold a pair of ADCs, and in Azure an address does not move between them: "
+                "a load balancer in front probes them, and its probes are shut out",
+                "say `behind: {probes: 9000}`, or turn `adc-ha` off if it is a single ADC",
+                locations=compiled.at("tiers", name),
+                network=deployment.network_of(name),
+            )
 
 
 # Windows services share these two ports by host name and path, so a meeting there is ordinary.

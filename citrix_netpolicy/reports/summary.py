@@ -11,9 +11,11 @@ from citrix_netpolicy.omissions import (
     Distant,
     Excluded,
     FeatureOff,
+    Fronted,
     Needless,
     NewerEdition,
     NoCommonFamily,
+    NotBalanced,
     NotForTheInternet,
     ParameterUnset,
     RoleMissing,
@@ -172,6 +174,8 @@ def _kind(omission: Omission) -> str:
             return omission.treatment
         case NewerEdition():
             return "newer edition"
+        case Fronted() | NotBalanced():
+            return "by what is in front"
         case Distant():
             return "by places"
         case NotForTheInternet():

@@ -1,7 +1,7 @@
 """What a deployment permits, by definition, from the data as people write it.
 
-This reads the deployment's own flows, its probe ports and its choice of egress; of entries it knows nothing.
-It shares no code with the product, and judges one packet at a time.
+This reads the deployment's own flows, the probes of its balancers and its choice of egress; of entries it
+knows nothing. It shares no code with the product, and judges one packet at a time.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def permits(data: dict[str, Any], packet: Wire) -> bool:
     if packet.way == "egress" and data["egress"] == "open":
         return packet.kind == "address"
     if (packet.kind, packet.peer) == ("tag", "AzureLoadBalancer"):
-        probed = data["tiers"][packet.tier].get("probe-ports", [])
+        probed = data["tiers"][packet.tier].get("behind", {}).get("probes", [])
         return packet.way == "ingress" and packet.protocol == "tcp" and packet.number in probed
     return any(_flow_permits(data, flow, packet) for flow in data["flows"].values())
 

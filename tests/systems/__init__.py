@@ -176,17 +176,22 @@ def _sites(system: str, name: str, item: Mapping[str, Any], texts: list[str]) ->
 
 
 def _site(system: str, name: str, item: Mapping[str, Any], change: Mapping[str, Any], flows: Flows) -> Site:
-    tiers = {role: [f"10.{n}.0.0/28", f"10.{n}.0.64/28"] for n, role in enumerate(item["tiers"])}
+    tiers: dict[str, Any] = {
+        role: [f"10.{n}.0.0/28", f"10.{n}.0.64/28"] for n, role in enumerate(item["tiers"])
+    }
     people = {role: [f"172.{16 + n}.0.0/24"] for n, role in enumerate(item.get("external", ()))}
     if change.get("ipv6", False):
         for n, prefixes in enumerate((*tiers.values(), *people.values())):
             prefixes.append(f"2001:db8:{n:x}::/64")
+    for role, behind in change.get("behind", {}).items():
+        tiers[role] = {"subnets": tiers[role], "behind": behind}
     # What the directory needs comes with it in every site; only the tables about it speak of that.
     features = dict.fromkeys(_OF_THE_DIRECTORY, False)
     features |= {feature: True for part in (item, change) for feature in part.get("with", ())}
     features |= {feature: False for part in (item, change) for feature in part.get("without", ())}
     features |= dict.fromkeys(change.get("with", ()), True)
     told = [*(f"+{one}" for one in change.get("with", ())), *(f"-{one}" for one in change.get("without", ()))]
+    told += [f"{role} behind {', '.join(ends)}" for role, ends in change.get("behind", {}).items()]
     told += ["on both address families"] if change.get("ipv6", False) else []
     told += [f"{key}={value}" for key, value in change.get("parameters", {}).items()]
     deployment = Deployment(
