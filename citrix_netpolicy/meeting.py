@@ -170,10 +170,10 @@ class Meetings:
         for end in (source, destination) if self.world else ():
             if end in self.world and not self._is_for_the_world(entry, end, is_source=end == source):
                 return NotForTheInternet(entry.id, source, destination, end)
-        if self._is_distant(entry, source, destination) and not self._is_linked(entry, source, destination):
-            return Distant(entry.id, source, destination, entry.reach)
         if entry.balancing and source not in self._adc_of(destination):
             return NotBalanced(entry.id, source, destination)
+        if self._is_distant(entry, source, destination) and not self._is_linked(entry, source, destination):
+            return Distant(entry.id, source, destination, entry.reach)
         return None
 
     def legs(self, entry: Entry, source: str, destination: str, services: ServiceSet) -> Iterator[Leg]:
