@@ -14,6 +14,7 @@ import subprocess
 import tempfile
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Any, Final
 
@@ -42,8 +43,8 @@ JUSTIFIED: Final = {
         "The module makes groups and hands out their ids; its caller attaches them to machines."
     ),
     ("AWS-0104", "aws_vpc_security_group_egress_rule"): Justification(
-        "The deployment says `names: open` for session hosts: services of Citrix Cloud have names, "
-        "a security group cannot hold names, and no proxy filters them. One port of one tier.",
+        "The deployments say `names: open`: services of Citrix Cloud have names, a security group cannot "
+        "hold names, and nothing filters them in these designs.",
         frozenset(
             f'terraform/citrix-cloud/module: aws_vpc_security_group_egress_rule.this["{key}"]'
             for key in (
@@ -52,18 +53,24 @@ JUSTIFIED: Final = {
                 "vda/egress/udp/443/0.0.0.0/0",
                 "vda/egress/udp/443/::/0",
             )
+        )
+        | frozenset(
+            f"terraform/shared-subnets/module: aws_vpc_security_group_egress_rule.this"
+            f'["cloud-connector/egress/tcp/{key}"]'
+            for key in ("80/0.0.0.0/0", "80/::/0", "443/0.0.0.0/0", "443/::/0")
         ),
     ),
     ("AZU-0047", "azurerm_network_security_rule"): Justification(
-        "The deployment declares user devices anywhere, and the gateway is there to be reached from the "
+        "The deployments declare user devices anywhere, and the gateway is there to be reached from the "
         "internet: one port of one tier.",
         frozenset(
-            f'terraform/azure-reference/module: azurerm_network_security_rule.this["{key}"]'
+            f'terraform/{example}/module: azurerm_network_security_rule.this["{tier}/ingress/{key}"]'
+            for example, tier in (("azure-reference", "adc-client"), ("satellite-zones", "adc-north"))
             for key in (
-                "adc-client/ingress/tcp-443-from-0.0.0.0_0",
-                "adc-client/ingress/tcp-443-from-___0",
-                "adc-client/ingress/udp-443-from-0.0.0.0_0",
-                "adc-client/ingress/udp-443-from-___0",
+                "tcp-443-from-0.0.0.0_0",
+                "tcp-443-from-___0",
+                "udp-443-from-0.0.0.0_0",
+                "udp-443-from-___0",
             )
         ),
     ),
@@ -102,6 +109,37 @@ def _run(command: list[str], **environment: str) -> tuple[Any, str]:
     return json.loads(done.stdout), done.stderr
 
 
+_MOST: Final = 150  # rules of a map that checkov still evaluates; somewhat above 200 it gives up
+
+
+def _parts(path: Path) -> list[str]:
+    """Return a file of rules in parts that checkov can evaluate, each with some rules of each map."""
+    text = path.read_text(encoding="utf-8")
+    # A map is a name of two spaces' indent, its items have four.
+    pieces = re.split(r"(?m)^(?=  \w+ = \{$)|(?<=^  \}\n)", text)
+    items = [re.split(r'(?m)^(?=    "|  \})', piece) if "rules = {" in piece else [piece] for piece in pieces]
+    count = max(1, *(-(-(len(item) - 2) // _MOST) for item in items))
+    return [
+        "".join(
+            "".join([item[0], *item[1:-1][number * _MOST : (number + 1) * _MOST], item[-1]])
+            if len(item) > 1
+            else item[0]
+            for item in items
+        )
+        for number in range(count)
+    ]
+
+
+def _joined(report: Any, other: Any) -> Any:
+    """Return two reports of checkov on parts of one module as one."""
+    results = {key: [*report["results"][key], *other["results"][key]] for key in report["results"]}
+    summary = {
+        key: report["summary"][key] + other["summary"][key] if isinstance(value, int) else value
+        for key, value in report["summary"].items()
+    }
+    return {**report, "results": results, "summary": summary}
+
+
 class Scanners:
     """Both scanners, each run at most once per folder."""
 
@@ -110,24 +148,33 @@ class Scanners:
         self.trivy = _binary("trivy", "CITRIX_NETPOLICY_TRIVY")
         self._said: dict[tuple[str, Path], Any] = {}
 
+    def _checked(self, command: list[str], folder: Path, part: int) -> Any:
+        # Without this, a map of more than 10,000 characters is not evaluated: its rules are never seen.
+        with tempfile.TemporaryDirectory() as scratch:
+            copy = Path(scratch, "module")
+            shutil.copytree(folder, copy)
+            for path in copy.rglob("main.tf"):
+                # Nor does it evaluate `try`: no address or port would be judged.
+                text = path.read_text(encoding="utf-8")
+                text = re.sub(r"= try\((each\.value\.\w+), null\)", r"= \1", text)
+                path.write_text(text, encoding="utf-8")
+            for path in copy.rglob("rules.tf"):
+                parts = _parts(path)
+                path.write_text(parts[min(part, len(parts) - 1)], encoding="utf-8")
+            said, _ = _run(
+                [*command, "--directory", str(copy)], CHECKOV_RENDER_MAX_LEN="0", LOG_LEVEL="ERROR"
+            )
+            return said
+
     def ask_checkov(self, folder: Path) -> dict[str, Any]:
         """Return checkov's report on a folder."""
         framework = "bicep" if folder in _BICEP else "terraform"
         command = [self.checkov, "--skip-download", "--compact", "--output", "json", "--framework", framework]
         if ("checkov", folder) not in self._said:
-            # Without this, a map of more than 10,000 characters is not evaluated: its rules are never seen.
-            with tempfile.TemporaryDirectory() as scratch:
-                copy = Path(scratch, "module")
-                shutil.copytree(folder, copy)
-                for path in copy.rglob("main.tf"):
-                    # Nor does it evaluate `try`: no address or port would be judged.
-                    text = path.read_text(encoding="utf-8")
-                    text = re.sub(r"= try\((each\.value\.\w+), null\)", r"= \1", text)
-                    path.write_text(text, encoding="utf-8")
-                said, _ = _run(
-                    [*command, "--directory", str(copy)], CHECKOV_RENDER_MAX_LEN="0", LOG_LEVEL="ERROR"
-                )
-            self._said["checkov", folder] = said
+            count = max((len(_parts(path)) for path in folder.rglob("rules.tf")), default=1)
+            self._said["checkov", folder] = reduce(
+                _joined, (self._checked(command, folder, part) for part in range(count))
+            )
         report: dict[str, Any] = self._said["checkov", folder]
         return report
 
