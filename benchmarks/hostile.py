@@ -41,7 +41,7 @@ def _copies(count: int) -> str:
 
 def _names(count: int) -> str:
     tiers = (
-        f"  't/{number:05}?': {{roles: [domain-controller], subnets: [10.{number >> 8}.{number & 255}.0/28]}}"
+        f"  't/{number:05}?': {{roles: [syslog], subnets: [10.{number >> 8}.{number & 255}.0/28]}}"
         for number in range(count)
     )
     return "\n".join(["name: site\ncloud: azure\ntiers:", *tiers])
@@ -91,16 +91,12 @@ def _map(key: str, items: Iterable[str]) -> str:
 
 
 def _tiers(count: int, *rest: str, cloud: str = "azure") -> str:
-    tiers = (
-        f"t{n}: {{roles: [domain-controller], subnets: [10.{n >> 8}.{n & 255}.0/24]}}" for n in range(count)
-    )
+    tiers = (f"t{n}: {{roles: [syslog], subnets: [10.{n >> 8}.{n & 255}.0/24]}}" for n in range(count))
     return "\n".join([f"name: site\ncloud: {cloud}", _map("tiers", tiers), *rest])
 
 
 def _networks(count: int) -> str:
-    tiers = (
-        f"t{n}: {{roles: [domain-controller], subnets: [10.{n}.0.0/24], network: n{n}}}" for n in range(count)
-    )
+    tiers = (f"t{n}: {{roles: [syslog], subnets: [10.{n}.0.0/24], network: n{n}}}" for n in range(count))
     networks = (f"n{n}: {{cloud: azure}}" for n in range(count))
     return "\n".join(["name: site", _map("networks", networks), _map("tiers", tiers)])
 

@@ -74,7 +74,7 @@ def write_ours(folder: Path, cloud: str, peers: str, size: int) -> Path:
     lines = ["name: site", f"cloud: {cloud}", f"peers: {peers}", "tiers:"]
     for role in range(ROLES):
         subnets = ", ".join(_prefixes(role, size))
-        lines.append(f"  r{role:02}: {{roles: [domain-controller], subnets: [{subnets}]}}")
+        lines.append(f"  r{role:02}: {{roles: [syslog], subnets: [{subnets}]}}")
     lines.append("flows:")
     for number, (source, destination, ports, _) in enumerate(_terms()):
         lines += [

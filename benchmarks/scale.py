@@ -50,7 +50,7 @@ def _head(cloud: str) -> Iterator[str]:
 def _tiers(count: int) -> Iterator[str]:
     yield "tiers:"
     for number in range(count):
-        yield f"  t{number:05}: {{roles: [domain-controller], subnets: [{_subnet(number)}]}}"
+        yield f"  t{number:05}: {{roles: [syslog], subnets: [{_subnet(number)}]}}"
 
 
 def _flow(name: str, source: str, destination: str, ports: str) -> str:
@@ -95,7 +95,7 @@ def _mesh(size: int, cloud: str) -> Iterator[str]:
     yield from _head(cloud)
     yield from _tiers(size)
     yield "flows:"
-    yield _flow("f", "domain-controller", "domain-controller", "443")
+    yield _flow("f", "syslog", "syslog", "443")
 
 
 def _networks(size: int, cloud: str) -> Iterator[str]:
@@ -104,7 +104,7 @@ def _networks(size: int, cloud: str) -> Iterator[str]:
         yield f"  n{number:05}: {{cloud: {cloud}}}"
     yield "tiers:"
     for number in range(size):
-        end = f"roles: [domain-controller], subnets: [{_subnet(number)}], network: n{number:05}"
+        end = f"roles: [syslog], subnets: [{_subnet(number)}], network: n{number:05}"
         yield f"  t{number:05}: {{{end}}}"
     yield "flows:"
     yield _flow("f", "t00000", f"t{size - 1:05}", "443")

@@ -29,7 +29,7 @@ from citrix_netpolicy.policy import (
 from citrix_netpolicy.resolve import resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import date
 
     from citrix_netpolicy.errors import Problem
@@ -180,8 +180,9 @@ def _cut_off(deployment: Deployment, catalog: Catalog, resolution: Resolution) -
                 yield deployment.problem("cut-off", ("tiers", name, "at"), message, hint)
 
 
-def _listed(names: Iterable[str]) -> str:
-    return " or ".join(f"`{name}`" for name in names)
+def _listed(names: Sequence[str]) -> str:
+    more = f" or {len(names) - 3} others" if len(names) > 3 else ""
+    return " or ".join(f"`{name}`" for name in names[:3]) + more
 
 
 def _refuse_large(deployment: Deployment, policy: Policy) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from citrix_netpolicy.findings import Finding, Severity
 from citrix_netpolicy.net import EMPTY, ServiceSet
@@ -134,33 +134,50 @@ def shared_addresses(compiled: Compiled) -> Iterator[Finding]:
             if tier in deployment.tiers and not (way is Direction.EGRESS and deployment.egress == "open"):
                 peers = opened.setdefault((tier, way), {})
                 peers[peer] = peers.get(peer, EMPTY) | flow.services
-    found: dict[tuple[str, str], list[str]] = {}
+    found: dict[str, dict[str, list[str]]] = {}
+    # Equal services are one object, so that a pair is found without looking at what it holds.
+    one: dict[ServiceSet, ServiceSet] = {EMPTY: EMPTY}
+    for peers in opened.values():
+        peers |= {peer: one.setdefault(services, services) for peer, services in peers.items()}
+    beyond: dict[tuple[int, int], ServiceSet] = {}
     for (tier, way), peers in sorted(opened.items()):
         network = deployment.network_of(tier)
         for peer, services in sorted(peers.items()):
             is_by_address = peer in shared and (
                 deployment.network_of(peer) != network or deployment.peers_of(network) == "cidr"
             )
-            for other in sorted(shared[peer]) if is_by_address else ():
-                more = services - peers.get(other, EMPTY)
-                if more and other != tier:
+            for other in shared[peer] if is_by_address else ():
+                needed = peers.get(other, one[EMPTY])
+                key = (id(services), id(needed))
+                if key not in beyond:
+                    beyond[key] = services - needed
+                if beyond[key] and other != tier:
                     preposition = "from" if way is Direction.INGRESS else "to"
-                    found.setdefault((peer, other), []).append(f"`{tier}` {preposition} it: {more}")
-    for (peer, other), opens in sorted(found.items()):
+                    told = found.setdefault(peer, {}).setdefault(other, [])
+                    told.append(f"`{tier}` {preposition} it: {beyond[key]}")
+    for peer, others in sorted(found.items()):
+        other, opens = next(iter(others.items()))
+        more = f" and {len(shared[peer]) - 1} others" if len(shared[peer]) > 1 else ""
+        left = f"; and {len(opens) - _OPENS} more" if len(opens) > _OPENS else ""
         yield Finding(
             "shared-address",
             peer,
-            f"`{peer}` shares addresses with `{other}`, and rules that name it by address permit `{other}` "
-            f"as well: {'; '.join(opens)}",
+            f"`{peer}` shares addresses with `{other}`{more}, and rules that name it by address permit "
+            f"`{other}` as well: {'; '.join(opens[:_OPENS])}{left}",
             "give them subnets of their own, or keep all of them in one network whose rules name groups",
             locations=compiled.at("tiers", peer, "subnets"),
             network=deployment.network_of(peer),
         )
 
 
-def _sharing(deployment: Deployment) -> dict[str, set[str]]:
-    """Return with which tiers of its network each tier shares addresses."""
-    found: dict[str, set[str]] = {}
+# More than these of one tier are counted, and not looked at one by one.
+_OTHERS: Final = 5
+_OPENS: Final = 6
+
+
+def _sharing(deployment: Deployment) -> dict[str, list[str]]:
+    """Return with which tiers of its network each tier shares addresses: some of them where they are many."""
+    found: dict[str, dict[str, None]] = {}
     networks: dict[str, list[tuple[Prefix, str]]] = {}
     for name, tier in deployment.tiers.items():
         placed = networks.setdefault(deployment.network_of(name), [])
@@ -171,8 +188,9 @@ def _sharing(deployment: Deployment) -> dict[str, set[str]]:
         for prefix, name in sorted(placed):
             open_ = [(other, holder) for other, holder in open_ if other.overlaps(prefix)]
             for _, holder in open_:
-                if holder != name:
-                    found.setdefault(name, set()).add(holder)
-                    found.setdefault(holder, set()).add(name)
-            open_.append((prefix, name))
-    return found
+                for one, two in ((name, holder), (holder, name)):
+                    others = found.setdefault(one, {})
+                    if one != two and len(others) < _OTHERS:
+                        others[two] = None
+            open_ = [*open_[-_OTHERS:], (prefix, name)]
+    return {name: sorted(others) for name, others in found.items() if others}
