@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT: Final = Path(__file__).parent.parent
-MODULES: Final = ("net", "traffic", "grants", "minimize", "cover", "resolve")
+MODULES: Final = ("net", "traffic", "grants", "minimize", "cover", "places", "meeting", "resolve")
 SWAPS: Final[dict[type[ast.AST], type[ast.AST]]] = {
     ast.Lt: ast.LtE,
     ast.LtE: ast.Lt,

@@ -14,6 +14,7 @@ __all__ = [
     "Excluded",
     "FeatureOff",
     "Fronted",
+    "NamesShut",
     "Needless",
     "NewerEdition",
     "NoCommonFamily",
@@ -186,6 +187,17 @@ class Fronted:
 
 
 @dataclass(frozen=True, slots=True)
+class NamesShut:
+    """A flow of the deployment's own goes to names, and nothing lets its source through to them."""
+
+    entry: str
+    source: str
+
+    def __str__(self) -> str:
+        return f"the group of `{self.source}` stays shut to names; say with `names` what lets them through"
+
+
+@dataclass(frozen=True, slots=True)
 class NotBalanced:
     """The entry is one of an ADC that balances, and none stands in front of the destination."""
 
@@ -212,6 +224,7 @@ Omission = (
     | Distant
     | Fronted
     | NotBalanced
+    | NamesShut
     | NoCommonFamily
     | Needless
     | NewerEdition

@@ -14,6 +14,7 @@ from citrix_netpolicy.meeting import Leg, Meetings, feature_states, features_of
 from citrix_netpolicy.net import Protocol, ServiceSet, ports
 from citrix_netpolicy.omissions import (
     Fronted,
+    NamesShut,
     Needless,
     NewerEdition,
     RoleMissing,
@@ -209,10 +210,11 @@ class _Resolver:
             if len(self.flows) == count:
                 roles = tuple(role for role in self.deployment.ends[source].roles if role in wanted)
                 self.named.append(NamedDestination(source, roles, entry.names, services, cause))
-                self._let_through(source, entry)
+                if not self._let_through(source):
+                    self._omit(_treated(entry))
 
-    def _let_through(self, source: str, entry: Entry) -> None:
-        """Connect a tier to its proxy, or note that what has only a name stays shut."""
+    def _let_through(self, source: str) -> bool:
+        """Connect a tier to its proxy, if it has one; tell whether something lets names through."""
         names = self.deployment.names_of(source) if source in self.deployment.tiers else "listed"
         if isinstance(names, Through) and names.through == "proxy" and names.end and names.port:
             path = ("tiers", source, "names") if self.deployment.tiers[source].names else ("names",)
@@ -227,8 +229,8 @@ class _Resolver:
             if (source, names.end) not in self.proxied:
                 self.proxied.add((source, names.end))
                 self._leave(filter(None, [self._connect(source, names.end, proxy, cause)]), is_used=False)
-        elif not self.deployment.opens_to_names(source):
-            self._omit(_treated(entry))
+            return True
+        return self.deployment.opens_to_names(source)
 
     def _leave_for_want_of_roles(self, entry: Entry) -> None:
         sources, no_source = self.meetings.ends(entry.source)
@@ -248,6 +250,13 @@ class _Resolver:
             mark=self.deployment.mark(("flows", name)),
         )
         sources, nobody = self.meetings.named(flow.source)
+        if flow.names:
+            self._omit(*(RoleMissing(cause.id, (role,)) for role in dict.fromkeys(nobody)))
+            for source in sources:
+                self.named.append(NamedDestination(source, (), flow.names, services, cause))
+                if not self._let_through(source):
+                    self._omit(NamesShut(cause.id, source))
+            return
         destinations, nobody_there = self.meetings.named(flow.destination)
         for role in dict.fromkeys((*nobody, *nobody_there)):
             self._omit(RoleMissing(cause.id, (role,)))

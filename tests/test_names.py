@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -134,3 +135,43 @@ def test_domain_controllers_that_are_a_tier_replicate_and_find_names_and_time() 
         ("domain-controller-dns", "directory"),
         ("domain-controller-time", "time"),
     }
+
+
+def test_flows_of_the_sites_own_go_to_names() -> None:
+    flow = {
+        "source": "vda",
+        "names": ["*.example.com"],
+        "services": {"protocol": "tcp", "ports": 8443},
+        "reason": "App",
+    }
+    shut = _compiled(flows={"app": flow})
+    assert not _opened(shut, "vda", "0.0.0.0/0")
+    assert "flow-without-effect" in {finding.code for finding in shut.findings}
+    assert [item.names for item in shut.resolution.named if item.cause.id == "flow:app"] == [
+        ("*.example.com",)
+    ]
+    assert _opened(_compiled(flows={"app": flow}, names="open"), "vda", "0.0.0.0/0") == {"tcp 8443"}
+    proxied = _compiled(flows={"app": flow}, names=PROXY)
+    assert _opened(proxied, "vda", "10.9.0.30") == {"tcp 8080"}
+    assert "flow-without-effect" not in {finding.code for finding in proxied.findings}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"destination": "directory"}, "a flow needs a `destination`, or `names`"),
+        ({"names": []}, "expected at least one value"),
+        ({"names": "example"}, "is not a valid DNS name"),
+        ({"names": "*.exa mple.com"}, "is not a valid DNS name"),
+        ({"names": "a.*.com"}, "is not a valid DNS name"),
+    ],
+)
+def test_a_flow_to_names_is_checked(changes: dict[str, Any], said: str) -> None:
+    flow = {
+        "source": "vda",
+        "names": "example.com",
+        "services": {"protocol": "tcp", "ports": 1},
+        "reason": "r",
+    }
+    with pytest.raises(InputError, match=re.escape(said)):
+        _compiled(flows={"app": {**flow, **changes}})

@@ -159,6 +159,14 @@ Text = Annotated[str, at_most(limits.TEXT, "characters")]
 _Prefixes = Prefix | Annotated[tuple[Prefix, ...], Field(min_length=1)]
 _Words = Word | Annotated[tuple[Word, ...], Field(min_length=1)]
 _Names = Name | Annotated[tuple[Name, ...], Field(min_length=1)]
+DomainName = Annotated[
+    str,
+    *_matching(
+        r"(\*\.)?([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.)+[A-Za-z][A-Za-z0-9-]{0,62}",
+        "DNS name such as api.example.com or *.example.com",
+    ),
+]
+_DomainNames = DomainName | Annotated[tuple[DomainName, ...], Field(min_length=1)]
 _Texts = Text | Annotated[tuple[Text, ...], Field(min_length=1)]
 Subjects = Annotated[
     tuple[Text, ...],
@@ -435,11 +443,26 @@ class External(Part):
 
 
 class CustomFlow(Justified):
-    """A connection of the site's own. Both ends are names of tiers or externals, or roles."""
+    """A connection of the site's own. Both ends are names of tiers or externals, or roles.
+
+    A destination may be `names` instead: what has only a DNS name is let through as the source says.
+    """
 
     source: Names
-    destination: Names
+    destination: Names = ()
+    names: Annotated[
+        tuple[DomainName, ...],
+        BeforeValidator(listed, json_schema_input_type=_DomainNames),
+        AfterValidator(some),
+        at_most(limits.EXTERNALS, "names"),
+    ] = Field(default=(), description="DNS names in place of a destination; `*.` stands for all below")
     services: Services
+
+    @model_validator(mode="after")
+    def _one_destination(self) -> Self:
+        if bool(self.destination) == bool(self.names):
+            raise ValueError("a flow needs a `destination`, or `names`")
+        return self
 
     @model_validator(mode="after")
     def _with_ports(self) -> Self:

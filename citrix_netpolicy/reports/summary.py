@@ -12,6 +12,7 @@ from citrix_netpolicy.omissions import (
     Excluded,
     FeatureOff,
     Fronted,
+    NamesShut,
     Needless,
     NewerEdition,
     NoCommonFamily,
@@ -170,6 +171,8 @@ def _kind(omission: Omission) -> str:
             return "parameter not set"
         case Excluded():
             return "excluded by the deployment"
+        case NamesShut():
+            return "by name only"
         case Treated():
             return omission.treatment
         case NewerEdition():
