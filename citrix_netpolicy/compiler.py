@@ -26,7 +26,7 @@ from citrix_netpolicy.policy import (
     PrefixList,
     ServiceTag,
 )
-from citrix_netpolicy.resolve import resolve
+from citrix_netpolicy.resolve import resolve, staffed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -83,6 +83,7 @@ def compile_deployment(
     """
     if catalog is None:
         catalog = _catalog_of(deployment)
+    said, deployment = deployment, staffed(deployment, catalog)
     resolution = resolve(deployment, catalog)
     problems = [*_ambiguous(deployment, resolution), *_cut_off(deployment, catalog, resolution)]
     if problems:
@@ -91,7 +92,7 @@ def compile_deployment(
     _refuse_large(deployment, spelled_out)
     policy = minimize(spelled_out, deployment.cidrs)
     findings = lint(deployment, catalog, resolution, policy, today)
-    return Compilation(deployment, catalog, resolution, spelled_out, policy, *findings)
+    return Compilation(said, catalog, resolution, spelled_out, policy, *findings)
 
 
 def _catalog_of(deployment: Deployment) -> Catalog:

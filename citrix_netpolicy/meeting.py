@@ -74,6 +74,7 @@ class Meetings:
         self.members = {
             name: end.domain_member for name, end in self.ends_of.items() if end.domain_member is not None
         }
+        self.managed = frozenset(name for name, end in self.ends_of.items() if end.service)
         self.places = {name: end.places for name, end in self.ends_of.items()}
         self.primaries = {name: site.primary for name, site in deployment.sites.items()}
         self.links = tuple(_links(deployment, catalog))
@@ -135,9 +136,12 @@ class Meetings:
 
     def saying(self, entry: Entry, *ends: str) -> tuple[tuple[str, bool], ...]:
         """Return what ends say of the features of an entry; ends that say the same get the same services."""
-        if not self.said:
+        if not self.said and not self.managed:
             return ()
         said = [item for end in ends for item in self.said.get(end, {}).items()]
+        if ends[-1] in self.managed:
+            # Ports of a managed service may be its own.
+            return (*sorted({item for item in said if item[0] in features_of(entry)}), (ends[-1], True))
         wanted = features_of(entry) if said else frozenset[str]()
         return tuple(sorted({item for item in said if item[0] in wanted}))
 
@@ -158,8 +162,7 @@ class Meetings:
             if omission:
                 omissions.append(omission)
             else:
-                moved = self.deployment.parameters.get(service.parameter or "")
-                services |= service.services(moved)
+                services |= service.services(self._moved(service, ends))
         return services, omissions
 
     def apart(self, entry: Entry, source: str, destination: str) -> Omission | None:
@@ -325,6 +328,15 @@ class Meetings:
                 is_of_ends = self.states[feature] is wanted
                 return FeatureOff(entry, feature, not wanted, *(ends if is_of_ends else ()))
         return None
+
+    def _moved(self, service: CatalogService, ends: tuple[str, ...]) -> tuple[tuple[int, int], ...] | None:
+        """Return the ports of a service where they are others than the catalogue's, or None."""
+        parameter = service.parameter or ""
+        if len(ends) == 2 and parameter:
+            managed = self.catalog.managed_services.get(self.ends_of[ends[1]].service or "")
+            if managed and parameter in managed.ports:
+                return managed.ports[parameter]
+        return self.deployment.parameters.get(parameter)
 
     def _unset(self, entry: str, service: CatalogService) -> ParameterUnset | None:
         if service.ports or service.protocol in (Protocol.ICMP, Protocol.ICMPV6):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import count, product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from citrix_netpolicy import limits
 from citrix_netpolicy.errors import InputError, Problem, in_order, nearest
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from citrix_netpolicy.inputs.deployment import CustomFlow, Deployment, Exclusion
     from citrix_netpolicy.omissions import Omission
 
-__all__ = ["Flow", "NamedDestination", "Resolution", "resolve"]
+__all__ = ["Flow", "NamedDestination", "Resolution", "resolve", "staffed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +69,36 @@ class Resolution:
     flows: tuple[Flow, ...]
     named: tuple[NamedDestination, ...]
     omissions: tuple[Omission, ...]
+
+
+def staffed(deployment: Deployment, catalog: Catalog) -> Deployment:
+    """Return a deployment in which ends that are managed services have what the catalogue says of them.
+
+    Raises InputError for a service that the catalogue lacks.
+    """
+    kinds: dict[str, dict[str, Any]] = {
+        "tiers": dict(deployment.tiers),
+        "external": dict(deployment.external),
+    }
+    problems = []
+    for kind, ends in kinds.items():
+        for name, end in ends.items():
+            if end.service is None:
+                continue
+            service = catalog.managed_services.get(end.service)
+            if service is None:
+                hint = nearest(end.service, catalog.managed_services)
+                message = f"unknown managed service `{end.service}`"
+                problems.append(deployment.problem("unknown-service", (kind, name, "service"), message, hint))
+                continue
+            member = service.domain_member if end.domain_member is None else end.domain_member
+            roles = tuple(dict.fromkeys((*end.roles, *service.roles)))
+            ends[name] = end._with(roles=roles, domain_member=member)
+    if problems:
+        raise InputError(in_order(problems))
+    if not any(end.service for ends in kinds.values() for end in ends.values()):
+        return deployment
+    return deployment._with(**kinds)
 
 
 def resolve(deployment: Deployment, catalog: Catalog) -> Resolution:

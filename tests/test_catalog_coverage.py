@@ -186,6 +186,7 @@ def test_what_is_unverified_is_off_unless_a_site_asks_for_it(catalog: Catalog) -
 
 def test_every_document_is_cited(catalog: Catalog) -> None:
     used = {citation.document for entry in catalog.entries for citation in entry.citations}
+    used |= {cited.document for service in catalog.managed_services.values() for cited in service.citations}
     assert sorted(set(catalog.documents) - used) == sorted(UNUSED["documents"])
 
 

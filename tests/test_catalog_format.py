@@ -339,6 +339,8 @@ def _words() -> dict[str, set[str]]:
         for service in entry.services:
             used["features"].update(name.removeprefix("!") for name in service.features)
             used["parameters"].update([service.parameter] if service.parameter else [])
+    for managed in load_catalog().managed_services.values():
+        used["documents"].update(citation.document for citation in managed.citations)
     return used
 
 

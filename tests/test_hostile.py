@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
+from support import fuzz
 from support.fuzz import FINDS, READERS, mutant, tried
 
 from citrix_netpolicy import cli
@@ -158,6 +159,16 @@ def test_the_fuzzer_notices(kind: type[Exception], monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setitem(READERS, "prefix", READERS["prefix"]._replace(read=broken))
     assert "planted" in tried("prefix", b"10.0.0.0/8").wrong
+
+
+def test_the_fuzzer_ends_what_never_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    def endless(_: bytes) -> None:
+        while True:
+            pass
+
+    monkeypatch.setattr(fuzz, "SECONDS", 0.05)
+    monkeypatch.setitem(READERS, "prefix", READERS["prefix"]._replace(read=endless))
+    assert "it took more than" in tried("prefix", b"10.0.0.0/8").wrong
 
 
 def test_the_fuzzer_draws_the_same_again() -> None:

@@ -44,6 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     bundles = commands.add_parser("bundles", help="list the bundles of entries")
     bundles.set_defaults(run=lambda _: _print(catalog_report.bundle_lines(load_catalog())))
 
+    services = commands.add_parser("services", help="list the managed services of the clouds")
+    services.set_defaults(run=lambda _: _print(catalog_report.service_lines(load_catalog())))
+
     export = commands.add_parser("export", help="print the whole catalogue")
     export.add_argument("--format", choices=sorted(catalog_report.EXPORTS), default="json")
     export.set_defaults(run=_catalog_export)

@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field, StrictBool, ValidationError, field_
 
 from citrix_netpolicy import limits, resources
 from citrix_netpolicy.errors import InputError, Mark, Problem, clean, nearest
-from citrix_netpolicy.inputs.base import FIRST_EDITION, Edition, Model, ServiceSpec, listed
+from citrix_netpolicy.inputs.base import FIRST_EDITION, Edition, Model, PortRanges, ServiceSpec, listed
 from citrix_netpolicy.inputs.problems import problems_of
 from citrix_netpolicy.places import Reach  # noqa: TC001 - pydantic reads it
 from citrix_netpolicy.syntax import document
@@ -155,6 +155,20 @@ class Citation(Model):
         return f"{self.document}, {self.section}{line}"
 
 
+class ManagedService(Model):
+    """A service that a cloud runs in place of a machine of the site's: what it is, and ports that differ.
+
+    `ports` are those of parameters, where the service listens on others than a machine does.
+    """
+
+    title: str
+    roles: Names
+    domain_member: StrictBool = False
+    ports: dict[str, PortRanges] = Field(default_factory=dict)
+    citations: tuple[Citation, ...] = Field(min_length=1)
+    note: str = ""
+
+
 class CatalogService(ServiceSpec):
     """Services of an entry. Set `parameter`s replace the ports; all `features` must hold."""
 
@@ -254,6 +268,7 @@ class Catalog(Model):
     features: dict[str, Feature]
     parameters: dict[str, Parameter]
     bundles: dict[str, Bundle] = Field(default_factory=dict)
+    managed_services: dict[str, ManagedService] = Field(default_factory=dict)
     entries: tuple[Entry, ...]
 
     @classmethod
@@ -349,7 +364,7 @@ def _own(file: Path) -> Document:
             for problem in error.problems
         ) from None
     if not isinstance(found.data, dict) or not found.data.keys() & {*_VOCABULARIES, "entries"}:
-        hint = "a catalogue file has `entries`, `roles`, `features`, `parameters`, `bundles` or `documents`"
+        hint = "a catalogue file has one of " + ", ".join(f"`{key}`" for key in ("entries", *_VOCABULARIES))
         message = "this is not a catalogue file"
         raise InputError(
             Problem(code="not-a-catalogue", message=message, mark=Mark(found.file, 1, 1), hint=hint)
@@ -442,6 +457,7 @@ _VOCABULARIES: dict[str, type[Model]] = {
     "features": Feature,
     "parameters": Parameter,
     "bundles": Bundle,
+    "managed-services": ManagedService,
 }
 
 
@@ -464,7 +480,8 @@ class _Composition:
         if self.problems:
             raise InputError(self.problems)
         entries = tuple(self.entries[id_] for id_ in sorted(self.entries))
-        return Catalog.model_construct(_fields_set=None, **self.vocabularies, entries=entries)
+        words = {name.replace("-", "_"): found for name, found in self.vocabularies.items()}
+        return Catalog.model_construct(_fields_set=None, **words, entries=entries)
 
     def _read(self, file: Document) -> None:
         if not isinstance(file.data, dict):
@@ -590,6 +607,14 @@ class _Composition:
                 if entry not in self.entries:
                     hint = nearest(entry, self.entries)
                     self._problem("unknown-entry", file, path, f"unknown entry `{clean(entry)}`", hint)
+
+        for name, service in self.vocabularies["managed-services"].items():
+            file, path = self.places[f"managed-services {name}"]
+            self._all_known(file, path, service.roles, ())
+            for parameter in service.ports:
+                self._known(file, path, "parameters", parameter)
+            for citation in service.citations:
+                self._known(file, path, "documents", citation.document)
 
     def _all_known(
         self, file: Document, path: DataPath, roles: Iterable[str], features: Iterable[str]

@@ -226,6 +226,9 @@ PlaceNames = Annotated[
     at_most(limits.PLACES, "places"),
 ]
 _MEMBER: Final = "whether it is a Windows member of the domain; its roles say so when left out"
+_SERVICE: Final = (
+    "a managed service of a cloud, which brings its roles and ports; `catalog services` lists them"
+)
 _AT: Final = "its places: a site, `site/zone`, or several; everywhere when left out"
 Features = dict[str, StrictBool]
 _FEATURES_OF_AN_END: Final = (
@@ -375,6 +378,7 @@ class Tier(Part):
     )
     names: NamesState | None = Field(default=None, description=_NAMES)
     domain_member: StrictBool | None = Field(default=None, description=_MEMBER)
+    service: Word | None = Field(default=None, description=_SERVICE)
     public: Public | None = Field(
         default=None, description="its addresses beyond a NAT, for links `via: public`"
     )
@@ -413,6 +417,7 @@ class External(Part):
         default=(), description="the networks that communicate with it; all when left out"
     )
     domain_member: StrictBool | None = Field(default=None, description=_MEMBER)
+    service: Word | None = Field(default=None, description=_SERVICE)
     features: Features = Field(default_factory=dict, description=_FEATURES_OF_AN_END)
     at: PlaceNames = Field(default=(), description=_AT)
 
@@ -518,7 +523,10 @@ def _without_roles(value: Any, key: str) -> Any:
 def _long_form(name: str, item: Any, key: str) -> Any:
     if isinstance(item, list | tuple | str):
         return {"roles": [name], key: item}
-    return {"roles": [name], **item} if isinstance(item, dict) else item
+    if not isinstance(item, dict):
+        return item
+    # A managed service brings its roles with it.
+    return {"roles": [] if item.get("service") is not None else [name], **item}
 
 
 def _in_short(data: dict[str, Any]) -> dict[str, Any]:
@@ -552,7 +560,8 @@ def _reason_last(item: dict[str, Any]) -> dict[str, Any]:
 
 def _short_form(name: str, item: dict[str, Any], only: str) -> Any:
     """Undo what `_long_form` does, where it would do it again."""
-    if item["roles"] != [name]:
+    roles = [] if "service" in item else [name]
+    if item["roles"] != roles:
         return item
     left = {key: value for key, value in item.items() if key != "roles"}
     return left[only] if left.keys() == {only} else left

@@ -82,7 +82,8 @@ def _environment() -> Environment:
 
 _RESOURCE: Final = re.compile(r"resource (\w+) '([^']*)' = (?=\{)")
 # What separates tokens: spaces, ends of lines and comments.
-_GAP: Final = r"(?:\s|//[^\n]*|/\*(?:[^*]|\*(?!/))*\*/)*"
+# What is taken is not given back: a row of slashes is one comment, and not as many as it can be divided into.
+_GAP: Final = r"(?:\s++|//[^\n]*+|/\*(?:[^*]|\*(?!/))*+\*/)*+"
 _WORD: Final = re.compile(_GAP + r"(?P<word>'(?:[^'\\\n]|\\[^\n])*'|[\w.]+|[^\s])")
 
 

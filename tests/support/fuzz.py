@@ -13,8 +13,11 @@ import hashlib
 import json
 import random
 import re
+import signal
 import tempfile
+import threading
 import time
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -38,7 +41,7 @@ from citrix_netpolicy.net import Prefix
 from citrix_netpolicy.syntax import bicep, document, hcl
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 __all__ = ["FINDS", "HOSTILE", "READERS", "Outcome", "mutant", "tried"]
 
@@ -69,7 +72,8 @@ def tried(reader: str, content: bytes) -> Outcome:
     begun = time.process_time()
     refused, wrong = False, ""
     try:
-        READERS[reader].read(content)
+        with _alarmed():
+            READERS[reader].read(content)
     except NetpolicyError as error:
         refused, wrong = True, _wrong(error, content)
     except Exception as error:
@@ -78,6 +82,25 @@ def tried(reader: str, content: bytes) -> Outcome:
     if not wrong and taken > SECONDS:
         wrong = f"it took {taken:.0f} s"
     return Outcome(refused, wrong)
+
+
+@contextmanager
+def _alarmed() -> Iterator[None]:
+    """End what never ends, where the system can: one find is worth more than a night of waiting."""
+    if not hasattr(signal, "SIGALRM") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ring(*_: object) -> None:
+        raise TimeoutError(f"it took more than {3 * SECONDS:.0f} s")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, 3 * SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def _wrong(error: NetpolicyError, content: bytes) -> str:
