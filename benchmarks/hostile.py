@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from common import machine, run
 
 from citrix_netpolicy import limits
+from citrix_netpolicy.inputs.catalog import load_catalog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -160,6 +161,22 @@ BOUNDS: dict[str, tuple[Callable[[int], str], str]] = {
     "ACCEPTANCES": (_accepted, "aws"),
     "CONNECTIONS": (lambda count: _mesh(200 + count % 2, 1000), "azure"),
 }
+
+
+def _crowd(*rest: str, features: str = "") -> str:
+    """Write many tiers of eight roles, all of which speak with each other."""
+    roles = ("vda", "ddc", "storefront", "license-server", "pvs", "domain-controller", "director", "fas")
+    tiers = (
+        f"t{n}: {{roles: [{roles[n % 8]}], subnets: [10.{n >> 8}.{n & 255}.0/24]{features}}}"
+        for n in range(200)
+    )
+    return "\n".join(["name: site\ncloud: azure", _map("tiers", tiers), *rest])
+
+
+def _entries() -> list[str]:
+    return [entry.id for entry in load_catalog().entries]
+
+
 CASES: dict[str, tuple[str, Callable[[], str]]] = {
     "60,000 unknown features": ("aws", lambda: _features(60_000)),
     "100,000 copies of a subnet": ("aws", lambda: _copies(100_000)),
@@ -173,6 +190,14 @@ CASES: dict[str, tuple[str, Callable[[], str]]] = {
     "3,996 addresses of a peer, which Azure holds": ("azure", lambda: _addresses(3_996)),
     "3,997 addresses of a peer, which it does not": ("azure", lambda: _addresses(3_997)),
     "60,000 addresses of a peer": ("azure", lambda: _addresses(60_000)),
+    "200 tiers, each with features of its own": (
+        "azure",
+        lambda: _crowd(features=", features: {edt: false, html5: true, udp-audio: true}"),
+    ),
+    "200 tiers, and every entry excluded": (
+        "azure",
+        lambda: _crowd(_map("exclude", (f"- {{entry: {entry}, reason: r}}" for entry in _entries()))),
+    ),
     "nesting of 50,000 lists": ("aws", lambda: "[" * 50_000),
     "one key of 5,000,000 characters": ("aws", lambda: f"{'a' * 5_000_000}: 1"),
     "a number of 100,000 digits": ("aws", lambda: f"name: {'9' * 100_000}"),

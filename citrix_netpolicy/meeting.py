@@ -78,6 +78,7 @@ class Meetings:
         self.places = {name: end.places for name, end in self.ends_of.items()}
         self.primaries = {name: site.primary for name, site in deployment.sites.items()}
         self.links = tuple(_links(deployment, catalog))
+        self.used: set[int] = set()  # the numbers of links that have joined somebody
         self.nearest: dict[tuple[str, str], frozenset[str]] = {}
 
     @cached_property
@@ -167,9 +168,6 @@ class Meetings:
 
     def apart(self, entry: Entry, source: str, destination: str) -> Omission | None:
         """Tell why two ends do not meet for an entry, whatever its services; None when they do."""
-        excluded = self.excluded(entry, source, destination)
-        if excluded:
-            return excluded
         for end in (source, destination) if self.world else ():
             if end in self.world and not self._is_for_the_world(entry, end, is_source=end == source):
                 return NotForTheInternet(entry.id, source, destination, end)
@@ -177,7 +175,8 @@ class Meetings:
             return NotBalanced(entry.id, source, destination)
         if self._is_distant(entry, source, destination) and not self._is_linked(entry, source, destination):
             return Distant(entry.id, source, destination, entry.reach)
-        return None
+        # The last, so that an exclusion which is told has kept apart what would meet.
+        return self.excluded(entry, source, destination)
 
     def legs(self, entry: Entry, source: str, destination: str, services: ServiceSet) -> Iterator[Leg]:
         """Yield how two ends that meet are joined: directly, or through what the destination is behind."""
@@ -267,7 +266,9 @@ class Meetings:
         return all(link.is_public for link in links)
 
     def _is_linked(self, entry: Entry, source: str, destination: str) -> bool:
-        return any(True for _ in self._linking(entry, source, destination))
+        found = {link.number for link in self._linking(entry, source, destination)}
+        self.used |= found
+        return bool(found)
 
     def _linking(self, entry: Entry, source: str, destination: str) -> Iterator[_Link]:
         """Yield the links that join two ends for an entry."""
@@ -349,6 +350,7 @@ class Meetings:
 class _Link(NamedTuple):
     """What is linked, one way: all places of either side, and the entries; None for all of them."""
 
+    number: int
     origin: frozenset[Place]
     target: frozenset[Place]
     entries: frozenset[str] | None
@@ -361,12 +363,12 @@ def _links(deployment: Deployment, catalog: Catalog) -> Iterator[_Link]:
             place for name in names for place in deployment.places if holds(place_of(name), place)
         )
 
-    for link in deployment.links:
+    for number, link in enumerate(deployment.links):
         entries = frozenset(id_ for name in link.entries for id_ in catalog.entries_of(name)) or None
         origin, target = below(link.from_), below(link.to)
-        yield _Link(origin, target, entries, link.via == "public")
+        yield _Link(number, origin, target, entries, link.via == "public")
         if link.both:
-            yield _Link(target, origin, entries, link.via == "public")
+            yield _Link(number, target, origin, entries, link.via == "public")
 
 
 def features_of(entry: Entry) -> frozenset[str]:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from citrix_netpolicy.inputs.deployment import CustomFlow, Deployment, Exclusion
     from citrix_netpolicy.omissions import Omission
 
-__all__ = ["Flow", "NamedDestination", "Resolution", "resolve", "staffed"]
+__all__ = ["Flow", "NamedDestination", "Resolution", "resolve", "resolve_entries", "staffed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +64,12 @@ class NamedDestination:
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """What a catalogue means for a deployment."""
+    """What a catalogue means for a deployment. `links` are the numbers of those that joined somebody."""
 
     flows: tuple[Flow, ...]
     named: tuple[NamedDestination, ...]
     omissions: tuple[Omission, ...]
+    links: frozenset[int] = frozenset()
 
 
 def staffed(deployment: Deployment, catalog: Catalog) -> Deployment:
@@ -112,12 +113,26 @@ def resolve(deployment: Deployment, catalog: Catalog) -> Resolution:
     return _Resolver(deployment, catalog).resolution()
 
 
+def resolve_entries(deployment: Deployment, catalog: Catalog, entries: Collection[str]) -> Resolution:
+    """Return what some entries alone mean for a deployment whose words are known.
+
+    Raises InputError when its features do not go together.
+    """
+    problems = list(_feature_problems(deployment, catalog))
+    if problems:
+        raise InputError(in_order(problems))
+    return _Resolver(deployment, catalog, entries).resolution()
+
+
 class _Resolver:
     """One deployment held against one catalogue."""
 
-    def __init__(self, deployment: Deployment, catalog: Catalog) -> None:
+    def __init__(
+        self, deployment: Deployment, catalog: Catalog, entries: Collection[str] | None = None
+    ) -> None:
         self.deployment = deployment
         self.catalog = catalog
+        self.entries = entries  # those that are looked at; all of them, and own flows, when None
         self.meetings = Meetings(deployment, catalog)
         self.flows: list[Flow] = []
         self.named: list[NamedDestination] = []
@@ -128,6 +143,8 @@ class _Resolver:
 
     def resolution(self) -> Resolution:
         for entry in self.catalog.entries:
+            if self.entries is not None and entry.id not in self.entries:
+                continue
             if not self.deployment.has_edition(entry.since):
                 self._omit(NewerEdition(entry.id, entry.since))
             elif entry.treatment not in ("enforce", "name"):
@@ -138,10 +155,13 @@ class _Resolver:
                     self._omit(excluded)
                 else:
                     self._resolve_entry(entry)
-        for name in sorted(self.deployment.flows):
+        for name in sorted(self.deployment.flows) if self.entries is None else ():
             self._resolve_custom_flow(name)
         return Resolution(
-            tuple(self.flows), tuple(self.named), tuple(sorted(self.omissions, key=omission_order))
+            tuple(self.flows),
+            tuple(self.named),
+            tuple(sorted(self.omissions, key=omission_order)),
+            frozenset(self.meetings.used),
         )
 
     def _omit(self, *omissions: Omission) -> None:

@@ -7,18 +7,18 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from citrix_netpolicy.errors import InputError
-from citrix_netpolicy.meeting import Meetings, feature_states, is_one_host
-from citrix_netpolicy.resolve import resolve
+from citrix_netpolicy.meeting import Meetings, feature_states, features_of, is_one_host
+from citrix_netpolicy.resolve import resolve_entries
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
     from datetime import date
 
     from citrix_netpolicy.errors import Mark
     from citrix_netpolicy.inputs.catalog import Catalog
     from citrix_netpolicy.inputs.deployment import Deployment
     from citrix_netpolicy.policy import Policy
-    from citrix_netpolicy.resolve import Resolution
+    from citrix_netpolicy.resolve import Flow, Resolution
 
 __all__ = ["Compiled"]
 
@@ -78,11 +78,34 @@ class Compiled:
         """Every feature of the catalogue, on or off in this site."""
         return feature_states(self.deployment, self.catalog)
 
-    def is_unmoved_by(self, **changes: object) -> bool:
-        """Tell whether other features or parameters would come to the same flows."""
+    def is_unmoved_by(self, entries: Collection[str], **changes: object) -> bool:
+        """Tell whether other features or parameters would come to the same flows of the entries they touch."""
         try:
-            resolution = resolve(self.deployment._with(**changes), self.catalog)
+            resolution = resolve_entries(self.deployment._with(**changes), self.catalog, entries)
         except InputError:
             # Another feature needs or excludes this one, so it does have an effect.
             return False
-        return (resolution.flows, resolution.named) == (self.resolution.flows, self.resolution.named)
+        flows = [flow for entry in sorted(entries) for flow in self.flows_of.get(entry, ())]
+        named = [item for item in self.resolution.named if item.cause.id in entries]
+        found = [flow for flow in resolution.flows if flow.cause.id in entries]
+        return (found, [*resolution.named]) == (flows, named)
+
+    @cached_property
+    def flows_of(self) -> dict[str, list[Flow]]:
+        """The flows of each cause."""
+        found: dict[str, list[Flow]] = {}
+        for flow in self.resolution.flows:
+            found.setdefault(flow.cause.id, []).append(flow)
+        return found
+
+    @cached_property
+    def touched_by(self) -> dict[str, set[str]]:
+        """The entries that depend on each feature."""
+        touched: dict[str, set[str]] = {}
+        standing_in = [
+            role.stands_in_for.feature for role in self.catalog.roles.values() if role.stands_in_for
+        ]
+        for entry in self.catalog.entries:
+            for feature in (*features_of(entry), *(standing_in if entry.stand_in else ())):
+                touched.setdefault(feature, set()).add(entry.id)
+        return touched

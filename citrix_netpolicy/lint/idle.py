@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from citrix_netpolicy.findings import LOSSES, Finding
-from citrix_netpolicy.meeting import feature_states
+from citrix_netpolicy.meeting import Meetings, feature_states, features_of
+from citrix_netpolicy.omissions import Excluded
+from citrix_netpolicy.resolve import resolve_entries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -32,21 +34,45 @@ def idle_features(compiled: Compiled) -> Iterator[Finding]:
     for name in sorted(deployment.features):
         others = {other: state for other, state in deployment.features.items() if other != name}
         flipped = {**others, name: not deployment.features[name]}
-        without = feature_states(deployment.model_copy(update={"features": others}), compiled.catalog)
+        without = feature_states(deployment._with(features=others), compiled.catalog)
         if deployment.features[name] is without[name]:
             continue
-        if compiled.is_unmoved_by(features=flipped):
+        # What it needs, or needs it, goes with it.
+        touched = {name, *_with_it(compiled, name)}
+        entries = set[str]().union(*(compiled.touched_by.get(one, ()) for one in touched))
+        if compiled.is_unmoved_by(entries, features=flipped):
             yield _idle_feature(compiled, name, ("features", name), "here", is_on=deployment.features[name])
+    yield from _idle_features_of_ends(compiled)
+
+
+def _with_it(compiled: Compiled, feature: str) -> Iterator[str]:
+    for name, known in compiled.catalog.features.items():
+        if feature in known.requires:
+            yield name
+            yield from _with_it(compiled, name)
+
+
+def _idle_features_of_ends(compiled: Compiled) -> Iterator[Finding]:
+    """Features that an end sets, where nothing about its roles depends on them, or all are of one mind."""
+    deployment, catalog = compiled.deployment, compiled.catalog
+    ends = deployment.ends
+    roles: dict[str, set[str]] = {}
+    for entry in catalog.entries if any(end.features for end in ends.values()) else ():
+        both = {member for role in (*entry.source, *entry.destination) for member in catalog.members(role)}
+        if entry.stand_in:
+            both |= {name for name, role in catalog.roles.items() if role.stands_in_for}
+        for feature in features_of(entry) if entry.treatment in ("enforce", "name") else ():
+            roles.setdefault(feature, set()).update(both)
+    minds = {(name, state) for end in ends.values() for name, state in end.features.items()}
     for kind in ("tiers", "external"):
-        ends: Mapping[str, Tier | External] = getattr(deployment, kind)
-        for end in sorted(ends):
-            features = ends[end].features
-            for name in sorted(features):
-                others = {other: state for other, state in features.items() if other != name}
-                changed = {**ends, end: ends[end]._with(features=others)}
-                if compiled.is_unmoved_by(**{kind: changed}):
+        found: Mapping[str, Tier | External] = getattr(deployment, kind)
+        for end in sorted(found):
+            for name, is_on in sorted(found[end].features.items()):
+                is_about_it = not roles.get(name, set()).isdisjoint(found[end].roles)
+                is_said = compiled.features[name] is not is_on or (name, not is_on) in minds
+                if not (is_about_it and is_said):
                     path = (kind, end, "features", name)
-                    yield _idle_feature(compiled, name, path, f"for `{end}`", is_on=features[name])
+                    yield _idle_feature(compiled, name, path, f"for `{end}`", is_on=is_on)
 
 
 def _idle_feature(compiled: Compiled, name: str, path: DataPath, where: str, *, is_on: bool) -> Finding:
@@ -63,7 +89,12 @@ def idle_parameters(compiled: Compiled) -> Iterator[Finding]:
     """Parameters that the site sets, without any effect."""
     for name in sorted(compiled.deployment.parameters):
         others = {other: value for other, value in compiled.deployment.parameters.items() if other != name}
-        if compiled.is_unmoved_by(parameters=others):
+        users = {
+            entry.id
+            for entry in compiled.catalog.entries
+            if any(one.parameter == name for one in entry.services)
+        }
+        if compiled.is_unmoved_by(users, parameters=others):
             yield Finding(
                 "parameter-without-effect",
                 name,
@@ -76,9 +107,34 @@ def idle_parameters(compiled: Compiled) -> Iterator[Finding]:
 def idle_exclusions(compiled: Compiled) -> Iterator[Finding]:
     """Exclusions of entries that would give nothing anyway."""
     exclude = compiled.deployment.exclude
+    everywhere = {
+        entry
+        for one in exclude
+        if not (one.source or one.destination)
+        for entry in compiled.catalog.entries_of(one.entry)
+    }
+    # What is excluded between two ends is told of each pair; what is everywhere was not looked at before.
+    left = tuple(one for one in exclude if one.source or one.destination)
+    would = resolve_entries(compiled.deployment._with(exclude=left), compiled.catalog, everywhere)
+    missed = {item.cause.id for items in (would.flows, would.named) for item in items}
+    kept_apart: dict[tuple[str, str], list[Excluded]] = {}
+    for item in compiled.resolution.omissions:
+        if isinstance(item, Excluded) and item.source:
+            kept_apart.setdefault((item.entry, item.reason), []).append(item)
+    meetings = Meetings(compiled.deployment, compiled.catalog)
     for index, exclusion in enumerate(exclude):
-        others = (*exclude[:index], *exclude[index + 1 :])
-        if compiled.is_unmoved_by(exclude=others):
+        entries = compiled.catalog.entries_of(exclusion.entry)
+        if exclusion.source or exclusion.destination:
+            sides = [set(meetings.named(names)[0]) for names in (exclusion.source, exclusion.destination)]
+            has_effect = any(
+                (not exclusion.source or item.source in sides[0])
+                and (not exclusion.destination or item.destination in sides[1])
+                for entry in entries
+                for item in kept_apart.get((entry, exclusion.reason), ())
+            )
+        else:
+            has_effect = not missed.isdisjoint(entries)
+        if not has_effect:
             yield Finding(
                 "exclusion-without-effect",
                 exclusion.entry,

@@ -113,8 +113,7 @@ def links(compiled: Compiled) -> Iterator[Finding]:
     links = compiled.deployment.links
     for index, link in enumerate(links):
         name = f"{', '.join(link.from_)} to {', '.join(link.to)}"
-        others = (*links[:index], *links[index + 1 :])
-        if compiled.is_unmoved_by(links=others):
+        if index not in compiled.resolution.links:
             yield Finding(
                 "link-without-effect",
                 name,
