@@ -79,7 +79,7 @@ class Compiled:
         return feature_states(self.deployment, self.catalog)
 
     def is_unmoved_by(self, entries: Collection[str], **changes: object) -> bool:
-        """Tell whether other features or parameters would come to the same flows of the entries they touch."""
+        """Tell whether other features or parameters come to the same flows of the entries that they touch."""
         try:
             resolution = resolve_entries(self.deployment._with(**changes), self.catalog, entries)
         except InputError:
