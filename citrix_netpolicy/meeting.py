@@ -136,15 +136,17 @@ class Meetings:
         }
 
     def saying(self, entry: Entry, *ends: str) -> tuple[tuple[str, bool], ...]:
-        """Return what ends say of the features of an entry; ends that say the same get the same services."""
-        if not self.said and not self.managed:
+        """Return what decides about the services of an entry between ends, beside the deployment.
+
+        Ends of which this is equal get the same services.
+        """
+        if not (self.said or self.managed or self.world):
             return ()
-        said = [item for end in ends for item in self.said.get(end, {}).items()]
-        if ends[-1] in self.managed:
-            # Ports of a managed service may be its own.
-            return (*sorted({item for item in said if item[0] in features_of(entry)}), (ends[-1], True))
-        wanted = features_of(entry) if said else frozenset[str]()
-        return tuple(sorted({item for item in said if item[0] in wanted}))
+        wanted = features_of(entry)
+        said = {item for end in ends for item in self.said.get(end, {}).items() if item[0] in wanted}
+        # Ports of a managed service may be its own, and the world gets what it asks for alone.
+        special = {end for end in ends if end in self.managed or end in self.world}
+        return tuple(sorted(said | {(f"end {end}", True) for end in special}))
 
     def is_on(self, feature: str, *ends: str) -> bool:
         """Tell whether a feature is on between ends: none says off, and one of them or the deployment on."""
@@ -159,7 +161,11 @@ class Meetings:
         services = EMPTY
         omissions: list[Omission] = []
         for service in entry.services:
-            omission = self._unmet(entry.id, service.features, ends) or self._unset(entry.id, service)
+            omission = (
+                self._unmet(entry.id, service.features, ends)
+                or self._unasked(entry, service, ends)
+                or self._unset(entry.id, service)
+            )
             if omission:
                 omissions.append(omission)
             else:
@@ -328,6 +334,14 @@ class Meetings:
             if self.is_on(feature, *ends) is not wanted:
                 is_of_ends = self.states[feature] is wanted
                 return FeatureOff(entry, feature, not wanted, *(ends if is_of_ends else ()))
+        return None
+
+    def _unasked(self, entry: Entry, service: CatalogService, ends: tuple[str, ...]) -> FeatureOff | None:
+        """Return the optional feature of a service that an end which is the world has not asked for."""
+        for end in ends if not entry.internet else ():
+            for name in service.features if end in self.world else ():
+                if name in self.optional and not self.said.get(end, {}).get(name):
+                    return FeatureOff(entry.id, name, state=False, source=ends[0], destination=ends[-1])
         return None
 
     def _moved(self, service: CatalogService, ends: tuple[str, ...]) -> tuple[tuple[int, int], ...] | None:

@@ -157,6 +157,13 @@ def test_a_pair_in_azure_without_a_balancer_is_told() -> None:
     assert not told("azure", **_tiers(vip={"roles": ["netscaler-vip"], "subnets": ["10.0.0.4"]}))
 
 
+def test_the_front_of_a_balancer_takes_nobodys_name() -> None:
+    external = {**SITE["external"], "front of ddc": {"roles": [], "addresses": ["10.9.9.9"]}}
+    tiers = _tiers(ddc={"subnets": ["10.0.2.0/28"], "behind": {"addresses": ["10.0.9.4"]}})
+    with pytest.raises(InputError, match="`front of ddc` is what the front of its balancer is called"):
+        _compiled(**tiers, external=external)
+
+
 @pytest.mark.parametrize(
     ("behind", "said"),
     [

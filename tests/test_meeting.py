@@ -200,6 +200,22 @@ def test_what_is_wide_and_yet_not_the_world(prefixes: list[str]) -> None:
     assert not Deployment(**{**SITE, "external": external}).external["people"].is_the_world
 
 
+def test_the_world_gets_no_plain_port_that_the_deployment_wants_for_others() -> None:
+    plain = {"direct-hdx": True, "plaintext-storefront": True}
+    external: dict[str, dict[str, Any]] = {
+        "office": {"roles": ["user-device"], "addresses": ["10.9.0.0/16"]},
+        "internet": {"roles": ["user-device"], "addresses": [WORLD], "features": {"direct-hdx": True}},
+    }
+    flows = compile_deployment(
+        Deployment(**{**SITE, "external": external, "features": plain})
+    ).resolution.flows
+    found = {flow.source: str(flow.services) for flow in flows if flow.cause.id == "user-storefront"}
+    assert found == {"office": "tcp 80, tcp 443", "internet": "tcp 443"}
+    external["internet"]["features"] = plain
+    flows = compile_deployment(Deployment(**{**SITE, "external": external})).resolution.flows
+    assert {str(flow.services) for flow in flows if flow.cause.id == "user-storefront"} == {"tcp 80, tcp 443"}
+
+
 def test_an_entry_is_excluded_between_some_ends() -> None:
     exclusion = {"entry": "user-hdx-ica", "source": "office", "destination": "vda", "reason": "Not here"}
     external = {**SITE["external"], "branch": {**SITE["external"]["office"], "addresses": ["10.8.0.0/16"]}}

@@ -985,6 +985,9 @@ class Deployment(Model):  # noqa: PLW1641 - it holds maps, so it has no hash
 
     def _behind_problems(self) -> Iterator[Problem]:
         for name, tier in self.tiers.items():
+            if tier.behind and tier.behind.addresses and front_of(name) in {*self.tiers, *self.external}:
+                message = f"`{clean(front_of(name))}` is what the front of its balancer is called"
+                yield self.problem("duplicate-name", ("tiers", name, "behind"), message, "rename the other")
             for index, end in enumerate(tier.behind.end if tier.behind else ()):
                 path: DataPath = ("tiers", name, "behind", "end", index)
                 if end == name:
