@@ -348,7 +348,9 @@ SILENT = re.compile(r" *(?:(?:description|name|priority): .*|'[0-9a-f.:/-]+'|[{}
 
 
 def is_silent(before: str, after: str) -> bool:
-    """Tell whether all lines that differ between two modules are such as traffic does not show."""
+    """Tell whether all that differs between two modules is such as traffic does not show: lines, or spaces."""
+    if before.split() == after.split():
+        return True
     lines = difflib.ndiff(before.splitlines(), after.splitlines())
     return all(SILENT.match(line[2:]) for line in lines if line[0] in "+-")
 

@@ -16,7 +16,7 @@ from systems import Flows, Site, flows_of, load_systems
 from citrix_netpolicy.errors import InputError
 from citrix_netpolicy.inputs.catalog import Catalog, Entry, load_catalog
 from citrix_netpolicy.inputs.deployment import Deployment
-from citrix_netpolicy.meeting import feature_states
+from citrix_netpolicy.meeting import feature_states, features_of
 from citrix_netpolicy.net import EMPTY
 from citrix_netpolicy.resolve import resolve
 
@@ -255,7 +255,22 @@ def test_a_duplicate_says_nothing_that_the_original_does_not(entry: Entry) -> No
     assert compared
 
 
-@pytest.mark.parametrize("name", CATALOG.features)
+# One that decides of entries without rules alone, such as those of a broadcast, shows nowhere.
+DECIDING = sorted(
+    {
+        name
+        for entry in CATALOG.entries
+        if entry.treatment in ("enforce", "name")
+        for name in features_of(entry)
+    }
+)
+
+
+def test_nearly_every_feature_decides_something() -> None:
+    assert set(CATALOG.features) - set(DECIDING) == {"pvs-pxe"}
+
+
+@pytest.mark.parametrize("name", DECIDING)
 def test_another_default_of_a_feature_is_caught(name: str) -> None:
     feature = CATALOG.features[name]
     other = feature.model_copy(update={"default": not feature.default})

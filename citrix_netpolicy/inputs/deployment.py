@@ -559,7 +559,9 @@ def _reason_last(item: dict[str, Any]) -> dict[str, Any]:
 
 
 def _short_form(name: str, item: dict[str, Any], only: str) -> Any:
-    """Undo what `_long_form` does, where it would do it again."""
+    """Undo what `_long_form` does, where it would do it again, and sort the features."""
+    if "features" in item:
+        item = {**item, "features": dict(sorted(item["features"].items()))}
     roles = [] if "service" in item else [name]
     if item["roles"] != roles:
         return item

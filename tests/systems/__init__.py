@@ -186,7 +186,7 @@ def _site(system: str, name: str, item: Mapping[str, Any], change: Mapping[str, 
     for role, behind in change.get("behind", {}).items():
         tiers[role] = {"subnets": tiers[role], "behind": behind}
     # What the directory needs comes with it in every site; only the tables about it speak of that.
-    features = dict.fromkeys(_OF_THE_DIRECTORY, False)
+    features = {} if item.get("defaults") else dict.fromkeys(_OF_THE_DIRECTORY, False)
     features |= {feature: True for part in (item, change) for feature in part.get("with", ())}
     features |= {feature: False for part in (item, change) for feature in part.get("without", ())}
     features |= dict.fromkeys(change.get("with", ()), True)
