@@ -348,7 +348,7 @@ SILENT = re.compile(r" *(?:(?:description|name|priority): .*|'[0-9a-f.:/-]+'|[{}
 
 
 def is_silent(before: str, after: str) -> bool:
-    """Tell whether all that differs between two modules is such as traffic does not show: lines, or spaces."""
+    """Tell whether all that differs between two modules is what traffic does not show: lines, or spaces."""
     if before.split() == after.split():
         return True
     lines = difflib.ndiff(before.splitlines(), after.splitlines())
