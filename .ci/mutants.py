@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 ROOT: Final = Path(__file__).parent.parent
 MODULES: Final = ("net", "traffic", "grants", "minimize", "cover", "places", "meeting", "resolve")
 # Tests of a module that are named after what it does.
-ALSO: Final = {"meeting": ("behind", "names", "places", "resolve", "shared_subnets")}
+ALSO: Final = {
+    "meeting": ("behind", "managed_services", "names", "places", "resolve", "shared_subnets"),
+    "resolve": ("behind", "names"),
+}
 SWAPS: Final[dict[type[ast.AST], type[ast.AST]]] = {
     ast.Lt: ast.LtE,
     ast.LtE: ast.Lt,
