@@ -6,7 +6,7 @@ import re
 import unicodedata
 from dataclasses import replace
 from datetime import date
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self, get_args
 
 from pydantic import (
@@ -37,7 +37,7 @@ from citrix_netpolicy.inputs.base import (
     listed,
     some,
 )
-from citrix_netpolicy.inputs.include import is_below, with_included
+from citrix_netpolicy.inputs.include import is_below, is_relative, with_included
 from citrix_netpolicy.inputs.problems import problems_of, shown
 from citrix_netpolicy.places import Place, Places, place_of
 from citrix_netpolicy.syntax import document
@@ -137,11 +137,10 @@ Prefix = Annotated[
     PlainSerializer(str),
     WithJsonSchema({"type": "string", "description": "an IPv4 or IPv6 prefix such as 10.20.1.0/24"}),
 ]
+_WORD: Final = "[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9])?"
 Word = Annotated[
     str,
-    *_matching(
-        "[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9])?", "name: letters, digits, `.`, `_` and `-`, at most 64"
-    ),
+    *_matching(_WORD, "name: letters, digits, `.`, `_` and `-`, at most 64"),
 ]
 Name = Annotated[str, BeforeValidator(_tier_name), at_most(limits.NAME, "characters")]
 GroupId = Annotated[
@@ -214,7 +213,7 @@ Reason = Annotated[Text, BeforeValidator(_reason)]
 PlaceName = Annotated[
     str,
     *_matching(
-        "{0}(/{0})?".format("[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9])?"),
+        f"{_WORD}(/{_WORD})?",
         "place: the name of a site, or `site/zone`",
     ),
 ]
@@ -912,8 +911,7 @@ class Deployment(Model):  # noqa: PLW1641 - it holds maps, so it has no hash
         listed: set[PurePosixPath] = set()
         for index, name in enumerate(self.catalogs):
             path = PurePosixPath(name.replace("\\", "/"))
-            is_inside = path.parts and not path.is_absolute() and ".." not in path.parts
-            if not is_inside or PureWindowsPath(name).drive or not name.isprintable():
+            if not is_relative(name) or ".." in path.parts:
                 message = f"{shown(name)} is not a path below the folder of the deployment"
                 yield self.problem("outside", ("catalogs", index), message, "move the file there")
             elif path in listed:

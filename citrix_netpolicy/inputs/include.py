@@ -14,7 +14,7 @@ from citrix_netpolicy.syntax.document import Document
 if TYPE_CHECKING:
     from citrix_netpolicy.errors import DataPath
 
-__all__ = ["INCLUDE", "is_below", "with_included"]
+__all__ = ["INCLUDE", "is_below", "is_relative", "with_included"]
 
 INCLUDE: Final = "include"
 # What is said once, by the deployment itself.
@@ -85,12 +85,8 @@ class _Merging:
 
     def _include(self, part: Document, index: int, name: str, way: tuple[Document, ...]) -> None:
         path: DataPath = (INCLUDE, index)
-        pure = PurePosixPath(name.replace("\\", "/"))
         file = Path(part.file).parent / name
-        is_outside = (
-            not pure.parts or pure.is_absolute() or PureWindowsPath(name).drive or not name.isprintable()
-        )
-        if is_outside or not is_below(file, self.folder):
+        if not is_relative(name) or not is_below(file, self.folder):
             message = f"{shown(name)} is not a path below the folder of the deployment"
             raise _refused("outside", part, path, message, "move the file there")
         known = file.resolve()
@@ -115,6 +111,13 @@ class _Merging:
             raise _refused("too-large", part, path, message)
         self.read[known] = found
         self.add(found, (*way, found))
+
+
+def is_relative(name: str) -> bool:
+    """Tell whether a text is a path that starts at a folder, wherever it leads, in Windows too."""
+    path = PurePosixPath(name.replace("\\", "/"))
+    is_rooted = path.is_absolute() or PureWindowsPath(name).drive
+    return bool(path.parts) and not is_rooted and name.isprintable()
 
 
 def is_below(file: Path, folder: Path) -> bool:
