@@ -74,7 +74,8 @@ class Meetings:
         self.members = {
             name: end.domain_member for name, end in self.ends_of.items() if end.domain_member is not None
         }
-        self.managed = frozenset(name for name, end in self.ends_of.items() if end.service)
+        self.special = self.world.union(name for name, end in self.ends_of.items() if end.service)
+        self.spoken_of = frozenset(name for features in self.said.values() for name in features)
         self.places = {name: end.places for name, end in self.ends_of.items()}
         self.primaries = {name: site.primary for name, site in deployment.sites.items()}
         self.links = tuple(_links(deployment, catalog))
@@ -140,13 +141,12 @@ class Meetings:
 
         Ends of which this is equal get the same services.
         """
-        if not (self.said or self.managed or self.world):
+        if self.special.isdisjoint(ends) and self.said.keys().isdisjoint(ends):
             return ()
         wanted = features_of(entry)
         said = {item for end in ends for item in self.said.get(end, {}).items() if item[0] in wanted}
         # Ports of a managed service may be its own, and the world gets what it asks for alone.
-        special = {end for end in ends if end in self.managed or end in self.world}
-        return tuple(sorted(said | {(f"end {end}", True) for end in special}))
+        return tuple(sorted(said | {(f"end {end}", True) for end in self.special.intersection(ends)}))
 
     def is_on(self, feature: str, *ends: str) -> bool:
         """Tell whether a feature is on between ends: none says off, and one of them or the deployment on."""
@@ -247,7 +247,7 @@ class Meetings:
     def _nearest(self, entry: Entry, source: str) -> frozenset[str]:
         """Return what a source goes to, role by role: of those that its entry may reach, the nearest."""
         found: frozenset[str] = frozenset()
-        for role in self.destinations(entry):
+        for role in self._destinations(entry):
             key = (source, role)
             if key not in self.nearest:
                 others = {name: self.places[name] for name in self.holders.get(role, ())}
@@ -255,14 +255,22 @@ class Meetings:
             found |= self.nearest[key]
         return found
 
-    def destinations(self, entry: Entry) -> tuple[str, ...]:
-        """Return the roles at the end of an entry, with those that stand in for them."""
-        roles = [member for role in entry.destination for member in self.catalog.members(role)]
+    def variants(self, entry: Entry) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
+        """Yield the roles at both ends of an entry: its own, and those with a stand-in in their place."""
+        yield entry.source, entry.destination
         for name, role in self.catalog.roles.items() if entry.stand_in else ():
             part = role.stands_in_for
-            if part and part.role in roles and self.is_on(part.feature):
-                roles.append(name)
-        return tuple(dict.fromkeys(roles))
+            if part and self.is_on(part.feature):
+                source, destination = (
+                    tuple(name if one == part.role else one for one in end)
+                    for end in (entry.source, entry.destination)
+                )
+                yield source, destination
+
+    def _destinations(self, entry: Entry) -> tuple[str, ...]:
+        """Return the roles at the end of an entry, with those that stand in for them."""
+        roles = (role for _, destination in self.variants(entry) for role in destination)
+        return tuple(dict.fromkeys(member for role in roles for member in self.catalog.members(role)))
 
     def is_public(self, entry: Entry, source: str, destination: str) -> bool:
         """Tell whether two ends that meet do so by a link over the Internet."""

@@ -139,7 +139,6 @@ class _Resolver:
         self.omissions: dict[Omission, None] = {}
         self.proxied: set[tuple[str, str]] = set()  # tiers, and the proxies that they have a flow to
         self.pairs = 0  # of ends, looked at so far
-        self.said = frozenset(name for end in deployment.ends.values() for name in end.features)
 
     def resolution(self) -> Resolution:
         for entry in self.catalog.entries:
@@ -168,7 +167,7 @@ class _Resolver:
         self.omissions |= dict.fromkeys(omissions)
 
     def _resolve_entry(self, entry: Entry) -> None:
-        is_same_everywhere = not features_of(entry) & self.said
+        is_same_everywhere = self.meetings.spoken_of.isdisjoint(features_of(entry))
         services, omissions = self.meetings.services(entry)
         if is_same_everywhere and not services:
             self._omit(*omissions)
@@ -177,7 +176,7 @@ class _Resolver:
             self._name_destinations(entry)
             return
         pairs: dict[tuple[str, str], None] = {}
-        for variant in self._variants(entry):
+        for variant in self.meetings.variants(entry):
             sources, destinations = (self.meetings.ends(roles)[0] for roles in variant)
             self._count(sources, destinations, f"entry `{entry.id}`")
             pairs |= dict.fromkeys(product(sources, destinations))
@@ -225,18 +224,6 @@ class _Resolver:
         purpose = f"{entry.purpose} (unverified)" if entry.evidence == "unverified" else entry.purpose
         return Cause(entry.id, purpose, citations, entry.internet, evidence=entry.evidence)
 
-    def _variants(self, entry: Entry) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
-        """Yield the roles at both ends of an entry: its own, and those with a stand-in in their place."""
-        yield entry.source, entry.destination
-        for name, role in self.catalog.roles.items() if entry.stand_in else ():
-            part = role.stands_in_for
-            if part and self.meetings.is_on(part.feature):
-                source, destination = (
-                    tuple(name if one == part.role else one for one in end)
-                    for end in (entry.source, entry.destination)
-                )
-                yield source, destination
-
     def _name_destinations(self, entry: Entry) -> None:
         """Note what the holders of the source roles reach by name, or connect them where it has addresses."""
         meetings = self.meetings
@@ -258,7 +245,7 @@ class _Resolver:
                 self._count([source], destinations, f"entry `{entry.id}`")
                 self._connect_all(entry, [(source, destination) for destination in destinations])
             if len(self.flows) == count:
-                roles = tuple(role for role in self.deployment.ends[source].roles if role in wanted)
+                roles = tuple(role for role in meetings.ends_of[source].roles if role in wanted)
                 self.named.append(NamedDestination(source, roles, entry.names, services, cause))
                 if not self._let_through(source):
                     self._omit(_treated(entry))
@@ -407,9 +394,10 @@ def _vocabulary_problems(deployment: Deployment, catalog: Catalog) -> Iterator[P
 
 def _behind_problems(deployment: Deployment) -> Iterator[Problem]:
     """Find tiers that are behind what is no ADC."""
+    known = deployment.ends
     for name, tier in deployment.tiers.items():
         ends = tier.behind.end if tier.behind else ()
-        roles = {role for end in ends for role in deployment.ends[end].roles}
+        roles = {role for end in ends for role in known[end].roles}
         for role in ("netscaler-vip", "netscaler-snip") if ends else ():
             if role not in roles:
                 message = f"nothing that tier `{name}` is behind has role `{role}`, so it is no ADC"

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from citrix_netpolicy.errors import InputError
-from citrix_netpolicy.meeting import Meetings, feature_states, features_of, is_one_host
+from citrix_netpolicy.meeting import Meetings, features_of, is_one_host
 from citrix_netpolicy.resolve import resolve_entries
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from datetime import date
 
     from citrix_netpolicy.errors import Mark
-    from citrix_netpolicy.inputs.catalog import Catalog
+    from citrix_netpolicy.inputs.catalog import Catalog, Entry
     from citrix_netpolicy.inputs.deployment import Deployment
     from citrix_netpolicy.policy import Policy
     from citrix_netpolicy.resolve import Flow, Resolution
@@ -44,14 +44,22 @@ class Compiled:
 
     def holders(self, role: str) -> tuple[Mark, ...]:
         """Return the lines of the tiers and externals that have a role."""
-        deployment = self.deployment
-        places = ((("tiers" if name in deployment.tiers else "external"), name) for name in deployment.ends)
         return tuple(
             mark
-            for kind, name in places
-            if role in deployment.ends[name].roles
-            for mark in self.at(kind, name)
+            for name in self.meetings.ends_of
+            if role in self.meetings.ends_of[name].roles
+            for mark in self.at("tiers" if name in self.deployment.tiers else "external", name)
         )
+
+    @cached_property
+    def meetings(self) -> Meetings:
+        """The ends, held against each other."""
+        return Meetings(self.deployment, self.catalog)
+
+    @cached_property
+    def entries(self) -> dict[str, Entry]:
+        """The entries of the catalogue, by id."""
+        return {entry.id: entry for entry in self.catalog.entries}
 
     @cached_property
     def roles(self) -> frozenset[str]:
@@ -60,7 +68,7 @@ class Compiled:
 
     def holders_of(self, roles: Iterable[str]) -> list[str]:
         """Return the tiers and externals that have one of some roles."""
-        return Meetings(self.deployment, self.catalog).ends(roles)[0]
+        return self.meetings.ends(roles)[0]
 
     def is_one_host(self, end: str) -> bool:
         """Tell whether an end is a tier of a single machine."""
@@ -71,12 +79,12 @@ class Compiled:
     def members(self) -> frozenset[str]:
         """The ends that are Windows members of a domain."""
         wildcards = [role for role, known in self.catalog.roles.items() if known.domain_members]
-        return frozenset(Meetings(self.deployment, self.catalog).ends(wildcards)[0])
+        return frozenset(self.holders_of(wildcards))
 
     @cached_property
     def features(self) -> dict[str, bool]:
         """Every feature of the catalogue, on or off in this site."""
-        return feature_states(self.deployment, self.catalog)
+        return self.meetings.states
 
     def is_unmoved_by(self, entries: Collection[str], **changes: object) -> bool:
         """Tell whether other features or parameters come to the same flows of the entries that they touch."""

@@ -79,7 +79,6 @@ def not_for_the_internet(compiled: Compiled) -> Iterator[Finding]:
 def destinations_by_name(compiled: Compiled) -> Iterator[Finding]:
     """Tiers that have destinations known by name: what lets them through, and what nothing does."""
     deployment = compiled.deployment
-    of_catalog = {entry.id for entry in compiled.catalog.entries}
     named: dict[str, list[NamedDestination]] = {}
     for item in compiled.resolution.named if deployment.egress == "restricted" else ():
         if item.source in deployment.tiers:
@@ -105,7 +104,7 @@ def destinations_by_name(compiled: Compiled) -> Iterator[Finding]:
         elif names == "listed":
             needed = {item.cause.id for item in items}
             essential = sorted(
-                cause for cause in needed if cause in of_catalog and compiled.catalog.entry(cause).essential
+                cause for cause in needed if cause in compiled.entries and compiled.entries[cause].essential
             )
             if essential:
                 yield Finding(

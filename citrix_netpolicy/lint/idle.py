@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from citrix_netpolicy.findings import LOSSES, Finding
-from citrix_netpolicy.meeting import Meetings, feature_states, features_of
+from citrix_netpolicy.meeting import feature_states, features_of
 from citrix_netpolicy.omissions import Excluded
 from citrix_netpolicy.resolve import resolve_entries
 
@@ -121,11 +121,12 @@ def idle_exclusions(compiled: Compiled) -> Iterator[Finding]:
     for item in compiled.resolution.omissions:
         if isinstance(item, Excluded) and item.source:
             kept_apart.setdefault((item.entry, item.reason), []).append(item)
-    meetings = Meetings(compiled.deployment, compiled.catalog)
     for index, exclusion in enumerate(exclude):
         entries = compiled.catalog.entries_of(exclusion.entry)
         if exclusion.source or exclusion.destination:
-            sides = [set(meetings.named(names)[0]) for names in (exclusion.source, exclusion.destination)]
+            sides = [
+                set(compiled.meetings.named(names)[0]) for names in (exclusion.source, exclusion.destination)
+            ]
             has_effect = any(
                 (not exclusion.source or item.source in sides[0])
                 and (not exclusion.destination or item.destination in sides[1])

@@ -12,7 +12,6 @@ from citrix_netpolicy.places import holds
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from citrix_netpolicy.inputs.catalog import Catalog
     from citrix_netpolicy.lint.compiled import Compiled
     from citrix_netpolicy.places import Place
 
@@ -22,6 +21,7 @@ __all__ = ["dark_places", "links", "pairs_in_two_tiers", "places_of_one"]
 def dark_places(compiled: Compiled) -> Iterator[Finding]:
     """Tiers that, from where they are, meet nobody in a role that somebody elsewhere has."""
     deployment, catalog = compiled.deployment, compiled.catalog
+    ends_of = compiled.meetings.ends_of
     met = {
         (flow.cause.id, end) for flow in compiled.resolution.flows for end in (flow.source, flow.destination)
     }
@@ -31,10 +31,10 @@ def dark_places(compiled: Compiled) -> Iterator[Finding]:
             continue
         for tier, peer in ((item.source, item.destination), (item.destination, item.source)):
             if tier in deployment.tiers and (item.entry, tier) not in met:
-                for role in deployment.ends[peer].roles:
+                for role in ends_of[peer].roles:
                     dark.setdefault((tier, role), {}).setdefault(item.entry, (item.source, item.destination))
     for (tier, role), entries in sorted(dark.items()):
-        known = {wanted for entry in entries for wanted in _roles_of(catalog, entry)}
+        known = {wanted for entry in entries for wanted in _roles_of(compiled, entry)}
         if role not in known:
             continue
         needed = {
@@ -44,7 +44,7 @@ def dark_places(compiled: Compiled) -> Iterator[Finding]:
             for other in need.one_of
         }
         origin, target = next(iter(entries.values()))
-        ends = [(deployment.ends[end].at or ("...",))[0] for end in (origin, target)]
+        ends = [(ends_of[end].at or ("...",))[0] for end in (origin, target)]
         yield Finding(
             "dark-place",
             tier,
@@ -58,10 +58,10 @@ def dark_places(compiled: Compiled) -> Iterator[Finding]:
         )
 
 
-def _roles_of(catalog: Catalog, entry: str) -> Iterator[str]:
-    found = catalog.entry(entry)
+def _roles_of(compiled: Compiled, entry: str) -> Iterator[str]:
+    found = compiled.entries[entry]
     for role in (*found.source, *found.destination):
-        yield from catalog.members(role)
+        yield from compiled.catalog.members(role)
 
 
 def pairs_in_two_tiers(compiled: Compiled) -> Iterator[Finding]:

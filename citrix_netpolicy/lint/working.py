@@ -148,7 +148,7 @@ def unset_parameters(compiled: Compiled) -> Iterator[Finding]:
     waiting: dict[str, list[str]] = {}
     for item in compiled.resolution.omissions:
         if isinstance(item, ParameterUnset):
-            entry = compiled.catalog.entry(item.entry)
+            entry = compiled.entries[item.entry]
             pairs = product(*(compiled.holders_of(roles) for roles in (entry.source, entry.destination)))
             # A single host has nobody to speak with in its own tier.
             if any(one != other or not compiled.is_one_host(one) for one, other in pairs):
