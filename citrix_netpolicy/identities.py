@@ -173,7 +173,7 @@ def _covers(node: Node) -> dict[Direction, tuple[Any, ...]]:
     for way, blocks in node.fields((), [str(way) for way in Direction]).items():
         for block in blocks.items():
             fields = block.fields(("protocol", "kind", "peers", "ports"))
-            fields["protocol"].choice(("Tcp", "Udp", "Icmp", "*"))
+            fields["protocol"].choice(("Tcp", "Udp", "Icmp", "Esp", "Ah", "*"))
             is_prefixes = fields["kind"].choice(("prefixes", "tag", "asg")) == "prefixes"
             for item in _some(fields["peers"]):
                 item.parsed(Prefix.parse if is_prefixes else str)

@@ -362,9 +362,7 @@ class Meetings:
         return self.deployment.parameters.get(parameter)
 
     def _unset(self, entry: str, service: CatalogService) -> ParameterUnset | None:
-        if service.ports or service.protocol in (Protocol.ICMP, Protocol.ICMPV6):
-            return None
-        if service.parameter is None or service.parameter in self.deployment.parameters:
+        if service.ports or service.parameter is None or service.parameter in self.deployment.parameters:
             return None
         return ParameterUnset(entry, service.parameter)
 

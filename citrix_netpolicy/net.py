@@ -1,7 +1,7 @@
 """Values of the network: protocols, services and sets of them, prefixes and their merging.
 
-A *service* is what one rule can open in one protocol: a contiguous port range, an ICMP type and code, all
-codes of a type, a whole protocol, or everything. A *service set* is any union of services. Both live on one
+A *service* is what one rule can open: a contiguous port range, an ICMP type and code, all codes of a type,
+a whole protocol, or everything. A *service set* is any union of services. Both live on one
 line of numbers, so that union, difference and containment are operations on intervals.
 """
 
@@ -22,11 +22,14 @@ if TYPE_CHECKING:
 __all__ = [
     "ALL",
     "EMPTY",
+    "IP_PROTOCOLS",
+    "NUMBERS",
     "Prefix",
     "Protocol",
     "Service",
     "ServiceSet",
     "icmp",
+    "ip_protocol",
     "joined_runs",
     "merge_prefixes",
     "ports",
@@ -39,21 +42,28 @@ _LENGTHS: Final = frozenset(map(str, range(129)))
 
 
 class Protocol(StrEnum):
-    """What a rule speaks about. `ALL` is truly every protocol, also those that have no name here."""
+    """What a rule speaks about. `ALL` is truly every protocol, `OTHER` one without ports, by its number."""
 
     TCP = "tcp"
     UDP = "udp"
     ICMP = "icmp"
     ICMPV6 = "icmpv6"
     ALL = "all"
-    # What is left of `ALL` when a named protocol is taken away; it appears in differences only.
     OTHER = "other"
+
+
+# Protocols that people know by name rather than by number; names and numbers are IANA's.
+IP_PROTOCOLS: Final = {"gre": 47, "esp": 50, "ah": 51}
+_WORDS: Final = {number: name for name, number in IP_PROTOCOLS.items()}
+# Numbers of the protocols that have a stretch of their own, and stand for it.
+NUMBERS: Final = {1: Protocol.ICMP, 6: Protocol.TCP, 17: Protocol.UDP, 58: Protocol.ICMPV6}
 
 
 class Service(NamedTuple):
     """What one rule can open: `first` to `last`, both inclusive.
 
     For TCP and UDP these are ports. For ICMP they are `256 * type + code`, so that a whole type is a range.
+    For other protocols they are its number, twice.
     """
 
     protocol: Protocol
@@ -71,8 +81,10 @@ class Service(NamedTuple):
         return self.first & 255 if self.first == self.last else None
 
     def __str__(self) -> str:
-        if self.protocol in (Protocol.ALL, Protocol.OTHER):
-            return f"{self.protocol} protocols"
+        if self.protocol is Protocol.ALL:
+            return "all protocols"
+        if self.protocol is Protocol.OTHER:
+            return _WORDS.get(self.first, f"ip {self.first}")
         if (self.first, self.last) == (0, LAST_PORT):
             return f"{self.protocol} all"
         if self.protocol in (Protocol.ICMP, Protocol.ICMPV6):
@@ -239,6 +251,10 @@ def _blocks(low: int, high: int) -> Iterator[Service]:
     protocol = _PROTOCOLS[low // _STRETCH]
     first, last = low - _BASE[protocol], high - _BASE[protocol]
     whole = (first, last) == (0, LAST_PORT)
+    if protocol is Protocol.OTHER:
+        # A rule names one protocol or all of them.
+        yield from (Service(protocol, number, number) for number in range(first, last + 1))
+        return
     if protocol not in (Protocol.ICMP, Protocol.ICMPV6) or whole:
         yield Service(protocol, first, last)
         return
@@ -252,7 +268,9 @@ def _blocks(low: int, high: int) -> Iterator[Service]:
 
 def _in_words(protocol: Protocol, spans: list[tuple[int, int]]) -> list[str]:
     """Return the words for one protocol: what there is of it or, where that is shorter, what is missing."""
-    if protocol is Protocol.OTHER or spans == [(0, LAST_PORT)]:
+    if protocol is Protocol.OTHER:
+        return _protocol_words(spans)
+    if spans == [(0, LAST_PORT)]:
         return [str(Service(protocol, *spans[0]))]
     say = _icmp_words if protocol in (Protocol.ICMP, Protocol.ICMPV6) else _port_words
     edges = [-1, *(edge for span in spans for edge in span), LAST_PORT + 1]
@@ -264,6 +282,17 @@ def _in_words(protocol: Protocol, spans: list[tuple[int, int]]) -> list[str]:
     # A type on its own is written as rules write it.
     as_in_rules = (f"{word[5:]}/*" if word.startswith("type ") else word for word in words)
     return [f"{protocol} {word}" for word in as_in_rules]
+
+
+def _protocol_words(spans: list[tuple[int, int]]) -> list[str]:
+    numbers = {number for first, last in spans for number in range(first, last + 1)}
+    there, missing = (
+        [str(Service(Protocol.OTHER, number, number)) for number in sorted(some)]
+        for some in (numbers, _UNNAMED - numbers)
+    )
+    if len(missing) >= len(there):
+        return there
+    return [f"other protocols{' but ' if missing else ''}{' and '.join(missing)}"]
 
 
 def _port_words(first: int, last: int) -> Iterator[str]:
@@ -285,8 +314,12 @@ def _icmp_words(first: int, last: int) -> Iterator[str]:
 
 
 EMPTY: Final = ServiceSet()
+_UNNAMED: Final = frozenset(range(256)) - NUMBERS.keys()
 ALL: Final = ServiceSet(
-    tuple((base, base if name is Protocol.OTHER else base + LAST_PORT) for name, base in _BASE.items())
+    (
+        *((base, base + LAST_PORT) for name, base in _BASE.items() if name is not Protocol.OTHER),
+        *joined_runs((_BASE[Protocol.OTHER] + number,) * 2 for number in _UNNAMED),
+    )
 )
 
 
@@ -322,6 +355,18 @@ def icmp(protocol: Protocol, type_: int | None = None, code: int | None = None) 
             raise ValueError(f"ICMP number `{number}` is not between 0 and 255")
     low = 256 * type_
     return Service(protocol, low, low + 255) if code is None else Service(protocol, low + code, low + code)
+
+
+def ip_protocol(number: int) -> Service:
+    """Return the service of an IP protocol that has no ports here.
+
+    Raises ValueError for a number outside 0 to 255, or that of TCP, UDP, ICMP or ICMPv6.
+    """
+    if not 0 <= number <= 255:
+        raise ValueError(f"IP protocol `{number}` is not between 0 and 255")
+    if number in NUMBERS:
+        raise ValueError(f"IP protocol {number} is {NUMBERS[number]}; call it by its name")
+    return Service(Protocol.OTHER, number, number)
 
 
 _OCTETS: Final = {str(number): number for number in range(256)}

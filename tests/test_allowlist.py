@@ -133,3 +133,22 @@ def test_a_network_has_only_its_own_groups() -> None:
     part = compiled(cloud=None, networks=networks, tiers=tiers).policy.in_network("a")
     assert [group.key for group in part.groups] == [GroupKey("a", "vda")]
     assert part.rule_count == sum(len(group.rules) for group in part.groups)
+
+
+def test_a_protocol_without_ports_is_listed_without_ports() -> None:
+    services = [{"protocol": "esp"}, {"protocol": 89}, {"protocol": "icmp", "type": 8}, {"protocol": "icmp"}]
+    flow = {"source": "vda", "names": ["vpn.example.com"], "services": services[:3], "reason": "A tunnel"}
+    found = compiled(
+        flows={"tunnel": flow, "ping": {**flow, "names": ["all.example.com"], "services": services[3:]}}
+    )
+    listed = [row for row in rows(found) if row["entry"] in ("flow:tunnel", "flow:ping")]
+    numbers = ("protocol", "ports", "type", "code")
+    assert [{key: row[key] for key in numbers if key in row} for row in listed] == [
+        {"protocol": "icmp", "type": None, "code": None},
+        {"protocol": "icmp", "type": 8, "code": None},
+        {"protocol": "esp"},
+        {"protocol": "ip 89"},
+    ]
+    table = allowlist_files(found, "main")[TABLE_FILE]
+    for words in ("| icmp all |", "| icmp 8/* |", "| ip 89 |", "| esp |"):
+        assert words in table

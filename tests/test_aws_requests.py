@@ -13,7 +13,7 @@ import pytest
 from support import real
 
 from citrix_netpolicy import Compilation, Direction, Group, GroupKey, Policy, Rule, TargetError, traffic_of
-from citrix_netpolicy.net import Prefix, Protocol, Service, icmp, ports
+from citrix_netpolicy.net import Prefix, Protocol, Service, icmp, ip_protocol, ports
 from citrix_netpolicy.policy import (
     Cause,
     ExistingGroup,
@@ -24,6 +24,7 @@ from citrix_netpolicy.policy import (
 )
 from citrix_netpolicy.targets import Options
 from citrix_netpolicy.targets.aws import groups as aws
+from citrix_netpolicy.targets.aws.attributes import rule_key
 from citrix_netpolicy.targets.describe import describe
 
 if TYPE_CHECKING:
@@ -184,9 +185,9 @@ def test_every_permission_holds_one_rule_once(case: real.Case) -> None:
             permissions = group.permissions(direction, ids)
             seen: list[tuple[Any, ...]] = []
             for permission in permissions:
-                assert permission["IpProtocol"] in ("tcp", "udp", "icmp", "icmpv6", "-1")
-                # For all protocols AWS returns no ports, and wants none.
-                with_ports = permission["IpProtocol"] != "-1"
+                # Other protocols, and all of them, are numbers; AWS returns no ports for them and wants none.
+                with_ports = permission["IpProtocol"] in ("tcp", "udp", "icmp", "icmpv6")
+                assert with_ports or -1 <= int(permission["IpProtocol"]) <= 255
                 assert ("FromPort" in permission, "ToPort" in permission) == (with_ports, with_ports)
                 (item,) = _items(permission)
                 target = tuple((key, item[key]) for key in sorted(item) if key != "Description")
@@ -234,6 +235,16 @@ def test_ports_and_icmp_are_where_ec2_expects_them(
     (permission,) = group.permissions(Direction.INGRESS, {})
     assert permission["IpProtocol"] == protocol
     assert (permission["FromPort"], permission["ToPort"]) == span
+
+
+@pytest.mark.parametrize(("name", "number"), [("gre", 47), ("esp", 50), ("ah", 51), ("ip/89", 89)])
+def test_a_protocol_without_ports_is_its_number(name: str, number: int) -> None:
+    (group,) = security_groups(make_case(make_group("a", [ingress("192.0.2.0/24", ip_protocol(number))])))
+    (permission,) = group.permissions(Direction.INGRESS, {})
+    assert permission["IpProtocol"] == str(number)
+    assert permission.keys() == {"IpProtocol", "IpRanges"}
+    (rule,) = group.rules
+    assert rule_key("a", rule) == f"a/ingress/{name}/192.0.2.0/24"
 
 
 def test_what_a_new_group_begins_with_is_revoked_in_the_families_of_its_vpc() -> None:
@@ -601,3 +612,20 @@ def test_every_problem_is_told_at_once() -> None:
     assert {problem.path for problem in refusal.value.problems} == {
         ("tiers", tier) for tier in ("é", "full", "tag", "web")
     }
+
+
+@pytest.mark.parametrize(("name", "number"), [("tcp", "6"), ("udp", "17"), ("icmp", "1"), ("icmpv6", "58")])
+def test_a_name_of_ec2_and_its_number_are_read_alike(name: str, number: str) -> None:
+    opened = [
+        *(ports(protocol, 80, 81) for protocol in (Protocol.TCP, Protocol.UDP)),
+        *(icmp(protocol, 3) for protocol in (Protocol.ICMP, Protocol.ICMPV6)),
+    ]
+    addresses = ["192.0.2.0/24"] * 3 + ["2001:db8::/64"]
+    case = make_case(make_group("a", [ingress(*pair) for pair in zip(addresses, opened, strict=True)]))
+    files = dict(case.render("aws").files)
+    told = {
+        file: text.replace(f'"IpProtocol": "{name}"', f'"IpProtocol": "{number}"')
+        for file, text in files.items()
+    }
+    assert told != files
+    assert traffic_of(real.read(told, "aws", "aws")) == traffic_of(case.groups)

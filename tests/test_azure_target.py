@@ -40,7 +40,7 @@ from citrix_netpolicy.grants import Grant, Grants, PrefixSet
 from citrix_netpolicy.identities import Identities, LastRun, derived_priority, read_identities
 from citrix_netpolicy.inputs.catalog import load_catalog
 from citrix_netpolicy.minimize import minimize
-from citrix_netpolicy.net import Prefix, Protocol, Service, ServiceSet, icmp, ports
+from citrix_netpolicy.net import ALL, Prefix, Protocol, Service, ServiceSet, icmp, ip_protocol, ports
 from citrix_netpolicy.policy import (
     Cause,
     ExistingGroup,
@@ -53,7 +53,7 @@ from citrix_netpolicy.resolve import resolve
 from citrix_netpolicy.syntax.document import parse_json
 from citrix_netpolicy.targets import Options, RuleCount
 from citrix_netpolicy.targets.azure.arm import model_of, resource_of
-from citrix_netpolicy.targets.azure.cover import cover_side
+from citrix_netpolicy.targets.azure.cover import block_of_data, cover_side
 from citrix_netpolicy.targets.azure.groups import network_security_groups
 
 if TYPE_CHECKING:
@@ -245,10 +245,11 @@ PORTS = (0, 1, 78, 79, 80, 81, 82, 83, 65535)
 WITH_PORTS = tuple(s for s in SERVICES if s.protocol in (Protocol.TCP, Protocol.UDP, Protocol.ALL))
 ICMP = tuple(s for s in SERVICES if s.protocol is Protocol.ICMP)
 ICMPV6 = tuple(s for s in SERVICES if s.protocol is Protocol.ICMPV6)
+ESP, AH, GRE = map(ip_protocol, (50, 51, 47))
 
 
 def permits(
-    rules: Sequence[Rule], way: Direction, place: Place, protocol: Protocol, number: int | None
+    rules: Sequence[Rule], way: Direction, place: Place, protocol: Protocol, number: int | tuple[int, int]
 ) -> bool:
     """Tell what the rules permit, by definition: to an address itself, and to what names it."""
     peers = [place.address, *(peer for peer, members in MEMBERS.items() if place.text in members)]
@@ -282,7 +283,11 @@ def rule_lists(draw: st.DrawFn, *, with_icmp: bool = False, max_size: int = 8) -
     peers = draw(st.lists(st.sampled_from(near), min_size=1, max_size=5, unique=True))
     offers = [WITH_PORTS, tuple(s for s in WITH_PORTS if s.protocol is Protocol.TCP)]
     if with_icmp:
-        offers = [(*WITH_PORTS[:4], EVERYTHING, *ICMP, *ICMPV6), (*ICMP, *ICMPV6)]
+        offers = [
+            (*WITH_PORTS[:4], EVERYTHING, ESP, AH, *ICMP, *ICMPV6),
+            (*ICMP, *ICMPV6),
+            (ESP, AH, *ICMP[:2]),
+        ]
     opened = draw(
         st.lists(st.sampled_from(draw(st.sampled_from(offers))), min_size=1, max_size=5, unique=True)
     )
@@ -330,11 +335,13 @@ def test_icmp_is_allowed_as_a_whole_and_icmpv6_not_at_all(rules: list[Rule]) -> 
     whole = list(_widened(rules))
     for way in Direction:
         for place in PLACES:
-            is_open = permits(whole, way, place, Protocol.OTHER, None)
-            assert azure_permits(nsg, way, place, 47, None) == is_open
+            for number, word in ((50, "Esp"), (51, "Ah"), (47, 47)):
+                expected = permits(whole, way, place, Protocol.OTHER, number)
+                assert azure_permits(nsg, way, place, word, None) == expected
+            is_open = permits(whole, way, place, Protocol.OTHER, 47)
             assert azure_permits(nsg, way, place, 58, None) == is_open
             if place.address.version == 4:
-                expected = permits(whole, way, place, Protocol.ICMP, None)
+                expected = permits(whole, way, place, Protocol.ICMP, (8, 0))
                 assert azure_permits(nsg, way, place, "Icmp", None) == expected
 
 
@@ -1003,6 +1010,28 @@ def test_peers_of_aws_are_refused(peer: Peer) -> None:
     assert text.count(f"tiers.app: Azure has no equivalent of `{peer}`, a peer of tier `app`") == 1
 
 
+def test_a_protocol_that_azure_cannot_name_is_refused_once_a_flow() -> None:
+    flow = Cause("flow:tunnel", "A tunnel", kind="flow")
+    entry = Cause("ospf", "An entry of an own catalogue")
+    rules = [Rule(way, Prefix.parse("10.9.0.0/24"), GRE, (flow,)) for way in Direction]
+    rules.append(Rule(Direction.INGRESS, GroupReference("db"), ip_protocol(89), (entry,)))
+    with pytest.raises(TargetError) as caught:
+        nsgs(make_case(make_group("app", rules), make_group("db", rules[:2])))
+    found = [(problem.code, problem.path, problem.message) for problem in caught.value.problems]
+    code = "protocol-unknown-to-cloud"
+    assert sorted(found) == [
+        (code, ("flows", "tunnel"), "flow `tunnel`: Azure rules cannot name the protocol gre"),
+        (code, ("tiers", "app"), "entry `ospf`: Azure rules cannot name the protocol ip 89"),
+    ]
+
+
+def test_everything_but_one_protocol_is_refused_with_what_is_left() -> None:
+    everything_else = (ALL - ServiceSet.of(GRE)).blocks()
+    with pytest.raises(TargetError, match="protocol ip 0") as caught:
+        made(*(ingress("10.0.0.0/24", service) for service in everything_else))
+    assert len(caught.value.problems) == 252 - 3
+
+
 @pytest.mark.parametrize(
     "tier", ["a" * 72, "a b", "é", "web-", "web.", "a/b", "a:b", "a\nb", "a#", "\uff41", "web\n"]
 )
@@ -1197,6 +1226,13 @@ def test_broken_identities_are_refused_with_their_place(text: str, code: str) ->
     assert problem.code == code
     assert problem.mark
     assert problem.mark.file == IDENTITIES
+
+
+@pytest.mark.parametrize("word", ["Tcp", "Udp", "Icmp", "Esp", "Ah", "*"])
+def test_a_kept_cover_may_hold_every_protocol_of_azure(word: str) -> None:
+    text = kept(covers={"ingress": [COVER | {"protocol": word, "ports": ["*"]}]})
+    (cover,) = read_identities(parse_json(text, IDENTITIES), "site", "main").tier("app").covers.values()
+    assert [block_of_data(data).protocol for data in cover] == [word]
 
 
 @pytest.mark.parametrize("files", [{}, {FILE: ""}, {FILE: "{}"}, {FILE: '{"network": "main", "groups": 1}'}])

@@ -167,7 +167,7 @@ def _entry(old: str, new: str) -> str:
         ),
         (
             _entry(", ports: 80", ""),
-            "a.yaml:5:5: entries[0]: an enforced entry needs ports, a parameter, or an ICMP type",
+            "a.yaml:5:5: entries[0]: an enforced tcp service needs ports or a parameter",
         ),
         (
             _entry("ports: 80", "ports: 80-79"),

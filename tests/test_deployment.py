@@ -378,6 +378,16 @@ def test_field_names_and_keys_are_both_taken_in_python() -> None:
     assert spec == ServiceSpec(protocol="icmp", type_=3)
 
 
+@pytest.mark.parametrize(
+    ("said", "written"),
+    [("esp", "esp"), (50, "esp"), ("50", "esp"), (47, "gre"), (51, "ah"), (89, 89), ("89", 89), (0, 0)],
+)
+def test_a_protocol_is_written_by_its_name_or_its_number(said: str | int, written: str | int) -> None:
+    spec = ServiceSpec.model_validate({"protocol": said})
+    assert spec == ServiceSpec.model_validate({"protocol": written})
+    assert spec.model_dump(exclude_defaults=True) == {"protocol": written}
+
+
 def test_every_kind_of_validation_is_checked_as_a_whole() -> None:
     with pytest.raises(InputError, match="overlaps"):
         Deployment.model_validate(

@@ -211,7 +211,8 @@ def rule(**properties: Any) -> dict[str, Any]:
     [
         ({"destinationAddressPrefix": "10.0.0.1"}, "not-expressible"),
         ({"sourcePortRange": "53"}, "not-expressible"),
-        ({"protocol": "Esp", "destinationPortRange": "*"}, "not-expressible"),
+        ({"protocol": "Esp"}, "not-expressible"),
+        ({"protocol": "Ah"}, "not-expressible"),
         ({"protocol": "*"}, "not-expressible"),
         ({"access": "Deny"}, "undecided"),
         ({"access": "Deny", "sourceAddressPrefix": "Storage"}, "undecided"),

@@ -57,12 +57,16 @@ SERVICES: tuple[dict[str, Any], ...] = (
     {"protocol": "icmp", "type": 8, "code": 0},
     {"protocol": "icmp", "type": 8},
     {"protocol": "icmpv6"},
+    {"protocol": "esp"},
+    {"protocol": 51},
+    {"protocol": 89},
 )
 NUMBERS: tuple[tuple[str, int | tuple[int, int]], ...] = (
     *(("tcp", port) for port in (79, 80, 81, 82, 83)),
     *(("udp", port) for port in (80, 81)),
     *(("icmp", pair) for pair in ((8, 0), (8, 1), (0, 0))),
     ("icmpv6", (128, 0)),
+    *(("other", number) for number in (47, 50, 51, 88, 89)),
 )
 HOSTS = (
     *(f"10.0.0.{last}" for last in range(9)),

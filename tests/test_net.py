@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import itertools
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,6 +21,7 @@ from citrix_netpolicy.net import (
     Service,
     ServiceSet,
     icmp,
+    ip_protocol,
     merge_prefixes,
     ports,
     prefixes_between,
@@ -262,7 +264,10 @@ def test_impossible_icmp_is_refused(type_: int | None, code: int | None, message
         (icmp(ICMP, 0), "icmp 0/*"),
         (icmp(ICMPV6), "icmpv6 all"),
         (Service(Protocol.ALL, 0, 65535), "all protocols"),
-        (Service(Protocol.OTHER, 0, 0), "other protocols"),
+        (ip_protocol(47), "gre"),
+        (ip_protocol(50), "esp"),
+        (ip_protocol(51), "ah"),
+        (ip_protocol(89), "ip 89"),
     ],
 )
 def test_a_service_is_told_in_words(service: Service, text: str) -> None:
@@ -299,10 +304,19 @@ def _span(protocol: Protocol, first: int, last: int) -> Service:
             ALL - ServiceSet.of(ports(TCP, 25), ports(TCP, 137, 139)),
             "tcp all but 25 and 137-139, udp all, icmp all, icmpv6 all, other protocols",
         ),
+        (
+            ALL - ServiceSet.of(ip_protocol(50), ip_protocol(2)),
+            "tcp all, udp all, icmp all, icmpv6 all, other protocols but ip 2 and esp",
+        ),
+        (ServiceSet.of(ip_protocol(51), ip_protocol(4), ip_protocol(50)), "ip 4, esp, ah"),
     ],
 )
 def test_a_set_is_told_exactly_and_briefly(found: ServiceSet, text: str) -> None:
     assert str(found) == text
+
+
+_IP_WORDS = {f"ip {number}": Service(Protocol.OTHER, number, number) for number in range(256)}
+_IP_WORDS |= {"gre": ip_protocol(47), "esp": ip_protocol(50), "ah": ip_protocol(51)}
 
 
 def _read(text: str) -> ServiceSet:
@@ -312,8 +326,13 @@ def _read(text: str) -> ServiceSet:
     found = EMPTY
     for part in text.split(", "):
         word, _, rest = part.partition(" ")
-        if part == "other protocols":
-            found |= ServiceSet.of(Service(Protocol.OTHER, 0, 0))
+        if word == "other":
+            missing = rest.removeprefix("protocols").removeprefix(" but ")
+            others = [number for number in range(256) if number not in (1, 6, 17, 58)]
+            found |= ServiceSet.of(*map(ip_protocol, others))
+            found -= ServiceSet.of(*(_IP_WORDS[one] for one in missing.split(" and ") if one))
+        elif part in _IP_WORDS:
+            found |= ServiceSet.of(_IP_WORDS[part])
         elif rest.startswith("all"):
             _, _, missing = rest.partition(" but ")
             found |= ServiceSet.of(_span(Protocol(word), 0, 65535))
@@ -413,8 +432,29 @@ def test_all_protocols_are_never_inferred_from_those_with_a_name() -> None:
     named = ServiceSet.of(*(Service(protocol, 0, 65535) for protocol in (TCP, UDP, ICMP, ICMPV6)))
     assert named != ALL
     assert named <= ALL
-    assert (ALL - named).blocks() == (Service(Protocol.OTHER, 0, 0),)
     assert len(named.blocks()) == 4
+    others = (ALL - named).blocks()
+    assert {service.protocol for service in others} == {Protocol.OTHER}
+    assert [service.first for service in others] == [n for n in range(256) if n not in (1, 6, 17, 58)]
+    assert all(service.first == service.last for service in others)
+    assert named | ServiceSet.of(*others) == ALL
+    assert named | ServiceSet.of(*others[:-1]) != ALL
+
+
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [
+        (-1, "IP protocol `-1` is not between 0 and 255"),
+        (256, "IP protocol `256` is not between 0 and 255"),
+        (1, "IP protocol 1 is icmp; call it by its name"),
+        (6, "IP protocol 6 is tcp; call it by its name"),
+        (17, "IP protocol 17 is udp; call it by its name"),
+        (58, "IP protocol 58 is icmpv6; call it by its name"),
+    ],
+)
+def test_a_number_that_is_no_protocol_of_its_own_is_refused(number: int, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        ip_protocol(number)
 
 
 def test_a_range_never_runs_from_one_protocol_into_the_next() -> None:

@@ -75,7 +75,7 @@ def test_own_entries_and_roles_join_the_shipped_ones(tmp_path: Path) -> None:
         (
             "services: [{protocol: tcp, ports: [9443]}]",
             "services: [{protocol: tcp}]",
-            "our-apps.yaml:9:5: entries[0]: an enforced entry needs ports",
+            "our-apps.yaml:9:5: entries[0]: an enforced tcp service needs ports",
         ),
         ("entries:", "entrees:", "our-apps.yaml:8:1: entrees: unknown key `entrees`"),
         (

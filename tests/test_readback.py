@@ -62,10 +62,23 @@ def _data(cloud: str, peers: str = "group") -> dict[str, Any]:
                 ],
                 "reason": "Metrics",
             },
+            "tunnel": {
+                "source": ["hosts", "user-device"],
+                "destination": "web",
+                "services": [{"protocol": "esp"}, {"protocol": "ah"}],
+                "reason": "An IPsec tunnel",
+            },
+            "headers": {
+                "source": "ddc",
+                "destination": "web",
+                "services": {"protocol": "ah"},
+                "reason": "Authentication headers alone",
+            },
         },
         "peers": peers,
     }
     if cloud == "aws":
+        data["flows"]["tunnel"]["services"] += [{"protocol": "gre"}, {"protocol": 89}]
         data["external"] |= {
             "sql": {"prefix-list": {"id": "pl-0a1b2c3d", "max-entries": 4}},
             "site-licences": {"roles": "license-server", "security-group": "123456789012/sg-0a1b2c3d"},

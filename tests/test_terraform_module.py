@@ -106,6 +106,8 @@ def nasty_data() -> dict[str, Any]:
                 "services": [
                     {"protocol": "icmp", "type": 3, "code": 4},
                     {"protocol": "icmpv6"},
+                    {"protocol": "esp"},
+                    {"protocol": 89},
                     {"protocol": "udp", "ports": ["1-5"]},
                 ],
                 "reason": NASTY_REASON,

@@ -99,6 +99,10 @@ SERVICES = st.one_of(
             {"protocol": "icmp", "type": 3},
             {"protocol": "icmp", "type": 3, "code": 0},
             {"protocol": "icmpv6", "type": 0},
+            {"protocol": "gre"},
+            {"protocol": 50},
+            {"protocol": 0},
+            {"protocol": "89"},
         ]
     ),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Self
 
 from pydantic import (
     AfterValidator,
@@ -13,11 +13,12 @@ from pydantic import (
     Field,
     ModelWrapValidatorHandler,
     PlainSerializer,
+    PlainValidator,
     StrictInt,
     WithJsonSchema,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
+from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from citrix_netpolicy import limits, net
 from citrix_netpolicy.inputs.problems import shown
@@ -149,10 +150,34 @@ def _edition(value: Any) -> Any:
 Edition = Annotated[str, BeforeValidator(_edition), WithJsonSchema({"type": ["string", "number"]})]
 
 
+_PROTOCOLS: Final = ("tcp", "udp", "icmp", "icmpv6", *net.IP_PROTOCOLS)
+_NUMBERS: Final = frozenset(map(str, range(256)))
+
+
+def _protocol(value: Any) -> str:
+    """Return the name of a protocol or, where it has none here, its number."""
+    if isinstance(value, str) and value in _PROTOCOLS:
+        return str(value)
+    if type(value) is not int and not (isinstance(value, str) and value in _NUMBERS):
+        raise PydanticKnownError("literal_error", {"expected": ", ".join(_PROTOCOLS)})
+    service = net.ip_protocol(int(value))
+    return next((name for name, number in net.IP_PROTOCOLS.items() if number == service.first), str(value))
+
+
+_PROTOCOL_SCHEMA: Final[dict[str, Any]] = {
+    "anyOf": [{"enum": [*_PROTOCOLS]}, {"type": "integer", "minimum": 0, "maximum": 255}]
+}
+
+
 class ServiceSpec(Part):
     """Services of one protocol as people write them."""
 
-    protocol: Literal["tcp", "udp", "icmp", "icmpv6"] = Field(description="tcp, udp, icmp or icmpv6")
+    protocol: Annotated[
+        str,
+        PlainValidator(_protocol),
+        PlainSerializer(lambda name: int(name) if name in _NUMBERS else name),
+        WithJsonSchema(_PROTOCOL_SCHEMA),
+    ] = Field(description="tcp, udp, icmp, icmpv6, esp, ah, gre, or the number of another IP protocol")
     ports: PortRanges = Field(default=(), description="TCP or UDP ports and ranges, such as [443, 6910-6930]")
     type_: StrictInt | None = Field(
         default=None, ge=0, le=255, description="ICMP type; all types when left out"
@@ -164,18 +189,31 @@ class ServiceSpec(Part):
     @model_validator(mode="after")
     def _fitting(self) -> Self:
         is_icmp = self.protocol.startswith("icmp")
-        if is_icmp and self.ports:
-            raise ValueError(f"{self.protocol} has no ports; give type and code")
+        if self.ports and not self.has_ports:
+            raise ValueError(f"{self._called} has no ports{'; give type and code' if is_icmp else ''}")
         if not is_icmp and (self.type_ is not None or self.code is not None):
-            raise ValueError(f"{self.protocol} has no ICMP type or code; give ports")
+            raise ValueError(
+                f"{self._called} has no ICMP type or code{'; give ports' if self.has_ports else ''}"
+            )
         if self.code is not None and self.type_ is None:
             raise ValueError("an ICMP code needs a type")
         return self
 
+    @property
+    def has_ports(self) -> bool:
+        """Tell whether the protocol has ports."""
+        return self.protocol in (Protocol.TCP, Protocol.UDP)
+
+    @property
+    def _called(self) -> str:
+        """The protocol in words: its name, or `protocol` and its number."""
+        return self.protocol if self.protocol in _PROTOCOLS else f"protocol {self.protocol}"
+
     def services(self, ports: tuple[tuple[int, int], ...] | None = None) -> ServiceSet:
         """Return what is meant; `ports` stand in for the declared ports when given."""
-        protocol = Protocol(self.protocol)
-        if protocol in (Protocol.ICMP, Protocol.ICMPV6):
-            return ServiceSet.of(net.icmp(protocol, self.type_, self.code))
-        ranges = self.ports if ports is None else ports
-        return ServiceSet.of(*(net.ports(protocol, first, last) for first, last in ranges))
+        if self.has_ports:
+            ranges = self.ports if ports is None else ports
+            return ServiceSet.of(*(net.ports(Protocol(self.protocol), *span) for span in ranges))
+        if self.protocol in (Protocol.ICMP, Protocol.ICMPV6):
+            return ServiceSet.of(net.icmp(Protocol(self.protocol), self.type_, self.code))
+        return ServiceSet.of(net.ip_protocol(net.IP_PROTOCOLS.get(self.protocol) or int(self.protocol)))

@@ -243,8 +243,8 @@ class Entry(Model):
             if not self.services:
                 raise ValueError("an enforced entry needs services")
             for service in self.services:
-                if not (service.ports or service.parameter or service.protocol.startswith("icmp")):
-                    raise ValueError("an enforced entry needs ports, a parameter, or an ICMP type")
+                if service.has_ports and not (service.ports or service.parameter):
+                    raise ValueError(f"an enforced {service.protocol} service needs ports or a parameter")
         elif not (self.reason.strip() or self.duplicate_of):
             raise ValueError(f"treatment `{self.treatment}` needs a reason")
         if self.treatment == "name" and not self.services:

@@ -471,7 +471,7 @@ class CustomFlow(Justified):
     @model_validator(mode="after")
     def _with_ports(self) -> Self:
         for service in self.services:
-            if not service.ports and not service.protocol.startswith("icmp"):
+            if not service.ports and service.has_ports:
                 raise ValueError(f"a {service.protocol} service needs ports")
         return self
 

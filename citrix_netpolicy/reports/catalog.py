@@ -68,7 +68,7 @@ def _conditions(entry: Entry) -> Iterator[str]:
 
 
 def _has_port(service: CatalogService, port: int) -> bool:
-    if service.protocol not in (Protocol.TCP, Protocol.UDP):
+    if not service.has_ports:
         return False
     return ServiceSet.of(ports(Protocol(service.protocol), port)) <= service.services()
 

@@ -25,12 +25,12 @@ class Address(NamedTuple):
 
 
 class Packet(NamedTuple):
-    """The first packet of a connection; `number` is a port, an ICMP (type, code), or None if it has none."""
+    """The first packet of a connection; `number` is a port, an ICMP (type, code), or that of the protocol."""
 
     direction: Direction
     peer: Address | Point
     protocol: Protocol
-    number: int | tuple[int, int] | None
+    number: int | tuple[int, int]
 
 
 def allows(rules: Iterable[Rule], packet: Packet) -> bool:
@@ -57,4 +57,4 @@ def _has_service(rule: Rule, packet: Packet) -> bool:
     if isinstance(packet.number, tuple):
         type_, code = packet.number
         return rule.service.icmp_type in (None, type_) and rule.service.icmp_code in (None, code)
-    return packet.number is None or rule.service.first <= packet.number <= rule.service.last
+    return rule.service.first <= packet.number <= rule.service.last

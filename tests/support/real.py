@@ -326,6 +326,8 @@ def expected_key(tier: str, rule: Rule) -> str:
         service = "all"
     elif protocol.startswith("icmp"):
         service = f"{protocol}/{'any' if first == -1 else first}.{'any' if last == -1 else last}"
+    elif first is None:
+        service = {"47": "gre", "50": "esp", "51": "ah"}.get(protocol, f"ip/{protocol}")
     else:
         service = f"{protocol}/{first}" if first == last else f"{protocol}/{first}-{last}"
     peer = f"tier:{rule.peer.tier}" if isinstance(rule.peer, GroupReference) else str(rule.peer)
@@ -354,6 +356,8 @@ def _protocol_and_ports(service: Service) -> tuple[str, int | None, int | None]:
     match service:
         case Service(protocol=Protocol.ALL):
             return "-1", None, None
+        case Service(protocol=Protocol.OTHER):
+            return str(service.first), None, None
         case Service(protocol=Protocol.ICMP | Protocol.ICMPV6, first=0, last=65535):
             return service.protocol.value, -1, -1
         case Service(protocol=Protocol.ICMP | Protocol.ICMPV6):

@@ -17,13 +17,14 @@ Kind = Literal["address", "tier", "tag", "list", "group"]
 
 
 _FAMILY_OF = {"icmp": 4, "icmpv6": 6}
+_NUMBER_OF = {"gre": 47, "esp": 50, "ah": 51}
 
 
 class Wire(NamedTuple):
     """The first packet of a connection, at the machines of a tier.
 
     `peer` is the text of an address, or the name of something whose addresses only the cloud knows. `number`
-    is a port, or (type, code) of ICMP.
+    is a port, (type, code) of ICMP, or that of the protocol where `protocol` is `other`.
     """
 
     tier: str
@@ -56,6 +57,10 @@ def _flow_permits(data: dict[str, Any], flow: dict[str, Any], packet: Wire) -> b
 
 def _is_of(services: list[dict[str, Any]], packet: Wire) -> bool:
     for service in services:
+        if packet.protocol == "other" and packet.number == _NUMBER_OF.get(
+            service["protocol"], service["protocol"]
+        ):
+            return True
         if service["protocol"] != packet.protocol:
             continue
         if isinstance(packet.number, int):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from citrix_netpolicy.net import Prefix, Protocol, Service, ServiceSet, icmp, ports
+from citrix_netpolicy.net import Prefix, Protocol, Service, ServiceSet, icmp, ip_protocol, ports
 from citrix_netpolicy.policy import (
     Cause,
     Direction,
@@ -117,11 +117,14 @@ def _icmp_services(protocol: Protocol) -> list[Service]:
     ]
 
 
+# Neighbours, names, the first, the last, and both sides of a number that stands for TCP.
+_IP_PROTOCOLS = (0, 5, 7, 47, 50, 51, 52, 255)
 SERVICES = (
     *_port_services(Protocol.TCP),
     *_port_services(Protocol.UDP),
     *_icmp_services(Protocol.ICMP),
     *_icmp_services(Protocol.ICMPV6),
+    *map(ip_protocol, _IP_PROTOCOLS),
     Service(Protocol.ALL, 0, 65535),
 )
 
@@ -150,10 +153,10 @@ _TYPES_AND_CODES = (
     *((8, 0), (8, 1), (8, 2), (8, 253), (8, 254), (8, 255)),
     *((9, 0), (9, 1), (10, 0), (254, 255), (255, 0), (255, 254), (255, 255)),
 )
-NUMBERS: tuple[tuple[Protocol, int | tuple[int, int] | None], ...] = (
+NUMBERS: tuple[tuple[Protocol, int | tuple[int, int]], ...] = (
     *((protocol, port) for protocol in (Protocol.TCP, Protocol.UDP) for port in _PORTS),
     *((protocol, pair) for protocol in (Protocol.ICMP, Protocol.ICMPV6) for pair in _TYPES_AND_CODES),
-    (Protocol.OTHER, None),
+    *((Protocol.OTHER, number) for number in (*_IP_PROTOCOLS, 254)),
 )
 PACKETS = tuple(
     Packet(direction, peer, protocol, number)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from citrix_netpolicy.net import LAST_PORT, Prefix, Protocol, Service
+from citrix_netpolicy.net import Prefix, Protocol
 from citrix_netpolicy.policy import ExistingGroup, GroupReference, Origin, PrefixList, Rule
 from citrix_netpolicy.targets.aws import ec2
 from citrix_netpolicy.targets.describe import describe
@@ -12,6 +12,7 @@ from citrix_netpolicy.targets.describe import describe
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from citrix_netpolicy.net import Service
     from citrix_netpolicy.policy import Direction, Peer
     from citrix_netpolicy.syntax.document import Node
 
@@ -39,6 +40,8 @@ def rule_name(rule: Rule) -> str:
 def _service_key(service: Service) -> str:
     if service.protocol is Protocol.ALL:
         return "all"
+    if service.protocol is Protocol.OTHER:
+        return str(service).replace(" ", "/")
     if service.protocol in (Protocol.ICMP, Protocol.ICMPV6):
         kind = "any" if service.icmp_type is None else service.icmp_type
         code = "any" if service.icmp_code is None else service.icmp_code
@@ -87,15 +90,7 @@ def rule_of(
     kinds = [kind for kind in _PEERS if kind in fields]
     if len(kinds) != 1:
         raise node.refusal(f"expected exactly one of {', '.join(f'`{kind}`' for kind in _PEERS)}")
-    protocol = fields["ip_protocol"]
-    for key in ("from_port", "to_port"):
-        if protocol.value == "-1" and key in fields:
-            raise fields[key].refusal("protocol `-1` has no ports")
-        if protocol.value != "-1" and key not in fields:
-            raise node.refusal(f"`{key}` is missing", code="missing-key")
-    service = Service(Protocol.ALL, 0, LAST_PORT)
-    if protocol.value != "-1":
-        service = ec2.service_of(protocol, fields["from_port"], fields["to_port"])
+    service = ec2.service_of(node, fields, ("ip_protocol", "from_port", "to_port"))
     peer = _peer_of(kinds[0], fields[kinds[0]], tiers)
     return fields["group"].text(), Rule(direction, peer, service, origin=Origin(node.mark, address))
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from citrix_netpolicy.net import LAST_PORT, Prefix, Protocol, Service, icmp
+from citrix_netpolicy.errors import clean
+from citrix_netpolicy.net import LAST_PORT, NUMBERS, Prefix, Protocol, Service, icmp, ip_protocol
 from citrix_netpolicy.policy import ExistingGroup, GroupReference, Origin, PrefixList, Rule, ServiceTag
 from citrix_netpolicy.targets.describe import describe
 
@@ -59,13 +60,18 @@ def permission_of(rule: Rule, ids: Mapping[str, str]) -> IpPermissionTypeDef:
 
 
 def protocol_name(service: Service) -> str:
-    """Return how EC2 calls the protocol of a service."""
-    return "-1" if service.protocol is Protocol.ALL else str(service.protocol)
+    """Return how EC2 calls the protocol of a service: `-1` for all of them, a number where it has no name."""
+    match service.protocol:
+        case Protocol.ALL:
+            return "-1"
+        case Protocol.OTHER:
+            return str(service.first)
+    return str(service.protocol)
 
 
 def port_span(service: Service) -> tuple[int, int] | None:
-    """Return the `FromPort` and `ToPort` of a service: ports, or ICMP type and code; None for everything."""
-    if service.protocol is Protocol.ALL:
+    """Return `FromPort` and `ToPort` of a service: ports, ICMP type and code, or None if it has neither."""
+    if service.protocol in (Protocol.ALL, Protocol.OTHER):
         return None
     if service.protocol in (Protocol.ICMP, Protocol.ICMPV6):
         kind, code = service.icmp_type, service.icmp_code
@@ -82,7 +88,7 @@ def rules_of(
     nothing is skipped.
     """
     fields = permission.fields(("IpProtocol",), ("FromPort", "ToPort", *_PEER_KEYS))
-    service = _service_of(permission, fields)
+    service = service_of(permission, fields, ("IpProtocol", "FromPort", "ToPort"))
     items = {key: fields[key].items() if key in fields else [] for key in _PEER_KEYS}
     if not any(items.values()):
         raise permission.refusal("a permission needs a peer", code="missing-key")
@@ -112,29 +118,45 @@ def prefix_of(node: Node, version: int) -> Prefix:
     return prefix
 
 
-def _service_of(permission: Node, fields: Mapping[str, Node]) -> Service:
-    protocol = fields["IpProtocol"]
-    if protocol.value == "-1":
-        for key in ("FromPort", "ToPort"):
-            if key in fields:
-                fields[key].only(-1, "no ports with protocol `-1`")
-        return Service(Protocol.ALL, 0, LAST_PORT)
-    for key in ("FromPort", "ToPort"):
-        if key not in fields:
-            raise permission.refusal(f"`{key}` is missing", code="missing-key")
-    return service_of(protocol, fields["FromPort"], fields["ToPort"])
-
-
-def service_of(protocol: Node, first: Node, last: Node) -> Service:
+def service_of(node: Node, fields: Mapping[str, Node], names: tuple[str, str, str]) -> Service:
     """Return the service that EC2 means by a protocol and ports, or ICMP type and code.
 
-    Raises InputError for a protocol or numbers that are not understood.
+    `names` are those of the three among `fields` of `node`. Raises InputError for a protocol or numbers that
+    are not understood.
     """
-    name = Protocol(protocol.choice(("tcp", "udp", "icmp", "icmpv6")))
-    if name in (Protocol.ICMP, Protocol.ICMPV6):
+    protocol, span = fields[names[0]], names[1:]
+    service = protocol.parsed(_protocol)
+    if service.protocol in (Protocol.ALL, Protocol.OTHER):
+        for key in span:
+            if key in fields:
+                fields[key].only(-1, f"no ports with protocol `{protocol.value}`")
+        return service
+    for key in span:
+        if key not in fields:
+            raise node.refusal(f"`{key}` is missing", code="missing-key")
+    first, last = (fields[key] for key in span)
+    if service.protocol in (Protocol.ICMP, Protocol.ICMPV6):
         type_, code = first.integer(-1, 255), last.integer(-1, 255)
         if type_ == -1 and code != -1:
             raise last.refusal("an ICMP code needs a type")
-        return icmp(name, None if type_ == -1 else type_, None if code == -1 else code)
+        return icmp(service.protocol, None if type_ == -1 else type_, None if code == -1 else code)
     low = first.integer(0, LAST_PORT)
-    return Service(name, low, last.integer(low, LAST_PORT))
+    return Service(service.protocol, low, last.integer(low, LAST_PORT))
+
+
+def _protocol(text: str) -> Service:
+    """Return all of the protocol that EC2 calls by this name or number. Raises ValueError."""
+    if text == "-1":
+        return Service(Protocol.ALL, 0, LAST_PORT)
+    number = int(text) if text in _NUMBERS else None
+    named = Protocol(text) if text in NUMBERS.values() else NUMBERS.get(-1 if number is None else number)
+    if named is not None:
+        return Service(named, 0, LAST_PORT)
+    if number is None:
+        raise ValueError(
+            f"`{clean(text)}` is not valid here; EC2 knows tcp, udp, icmp, icmpv6, a number or -1"
+        )
+    return ip_protocol(number)
+
+
+_NUMBERS: Final = frozenset(map(str, range(256)))

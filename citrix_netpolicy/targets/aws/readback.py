@@ -12,7 +12,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from citrix_netpolicy.grants import Grant, PrefixSet
-from citrix_netpolicy.net import LAST_PORT, Prefix, Protocol, Service, ServiceSet, icmp
+from citrix_netpolicy.net import LAST_PORT, NUMBERS, Prefix, Protocol, Service, ServiceSet, icmp, ip_protocol
 from citrix_netpolicy.policy import Direction, ExistingGroup, GroupReference, PrefixList
 from citrix_netpolicy.syntax.hcl import unquoted
 from citrix_netpolicy.syntax.layout import Cursor, LayoutError, hold_resources, pattern
@@ -71,14 +71,20 @@ def _point(kind: str, peer: str, keys: Mapping[str, str]) -> Point:
 _FAMILIES: Final = {"cidr_ipv4": 4, "cidr_ipv6": 6}
 
 
+# Protocols without ports stand as numbers.
+_NUMBERS: Final = frozenset(str(number) for number in range(256) if number not in NUMBERS)
+
+
 def _service(protocol: str, first: int, last: int) -> Service:
-    """Return the service that EC2 means by a protocol with ports, or with type and code of ICMP."""
+    """Return the service that EC2 means by a protocol with its ports, or with type and code of ICMP."""
     match protocol:
         case "-1":
             return Service(Protocol.ALL, 0, LAST_PORT)
         case "icmp" | "icmpv6":
             type_, code = (None if number == -1 else number for number in (first, last))
             return icmp(Protocol(protocol), type_, code)
+        case _ if protocol in _NUMBERS and (first, last) == (-1, -1):
+            return ip_protocol(int(protocol))
         case "tcp" | "udp" if 0 <= first <= last <= LAST_PORT:
             return Service(Protocol(protocol), first, last)
     raise LayoutError(f"protocol `{protocol}` with {first} and {last} means nothing")

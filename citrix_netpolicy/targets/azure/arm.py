@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from citrix_netpolicy.errors import InputError, Problem, clean
-from citrix_netpolicy.net import Prefix, Protocol, Service
+from citrix_netpolicy.net import Prefix
 from citrix_netpolicy.policy import Direction, GroupReference, Origin, Rule, ServiceTag
-from citrix_netpolicy.targets.azure.cover import EVERY_PORT, span_of
+from citrix_netpolicy.targets.azure.cover import EVERY_PORT, WHOLE, services_of, span_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EVERYWHERE",
-    "PROTOCOLS",
     "ArmRule",
     "asg_of",
     "model_of",
@@ -175,7 +174,7 @@ def read_rule(node: Node, tier_of: Callable[[Node], str]) -> ArmRule:
         properties["priority"].integer(100, 4096),
         direction,
         properties["access"].choice(("Allow", "Deny")) == "Allow",
-        properties["protocol"].choice(("*", "Tcp", "Udp", "Icmp", "Esp", "Ah")),
+        properties["protocol"].choice(("Tcp", "Udp", *WHOLE)),
         _spans(fields["properties"], properties, "destinationPortRange"),
         sides[theirs],
         sides[ours],
@@ -241,15 +240,14 @@ def rules_of(rule: ArmRule, address: str) -> tuple[Rule, ...]:
     problem = unsaid(rule)
     if problem:
         raise InputError(problem)
-    protocol = PROTOCOLS[rule.protocol]
+    services = tuple(services_of(rule.protocol, rule.spans))
     return tuple(
-        Rule(rule.direction, peer, Service(protocol, *span), origin=Origin(rule.mark, address))
+        Rule(rule.direction, peer, service, origin=Origin(rule.mark, address))
         for peer in (EVERYWHERE if rule.theirs is None else rule.theirs)
-        for span in rule.spans
+        for service in services
     )
 
 
-PROTOCOLS: Final = {"Tcp": Protocol.TCP, "Udp": Protocol.UDP, "Icmp": Protocol.ICMP, "*": Protocol.ALL}
 EVERYWHERE: Final = (Prefix(4, 0, 0), Prefix(6, 0, 0))
 
 
@@ -259,9 +257,7 @@ def unsaid(rule: ArmRule) -> Problem | None:
         message = "this rule is about a part of the machines that carry its group"
     elif rule.source_spans != (EVERY_PORT,):
         message = "this rule is about some source ports"
-    elif rule.protocol not in PROTOCOLS:
-        message = f"this rule is about protocol `{rule.protocol}`, which a policy does not have"
-    elif rule.protocol in ("*", "Icmp") and rule.spans != (EVERY_PORT,):
+    elif rule.protocol in WHOLE and rule.spans != (EVERY_PORT,):
         message = (
             f"this rule has ports, and protocol `{rule.protocol}`; which of them match is not documented"
         )

@@ -18,11 +18,14 @@ from citrix_netpolicy.grants import PrefixSet
 from citrix_netpolicy.net import (
     ALL,
     BITS,
+    IP_PROTOCOLS,
     LAST_PORT,
     Prefix,
     Protocol,
     Service,
     ServiceSet,
+    icmp,
+    ip_protocol,
     joined_runs,
     merge_prefixes,
     prefixes_between,
@@ -36,13 +39,20 @@ if TYPE_CHECKING:
     from citrix_netpolicy.policy import Cause, Peer, Rule
     from citrix_netpolicy.traffic import Reach
 
-__all__ = ["EVERY_PORT", "Block", "Kind", "Side", "Span", "cover_side"]
+__all__ = ["EVERY_PORT", "WHOLE", "Block", "Kind", "Side", "Span", "cover_side", "services_of"]
 
 Kind = Literal["prefixes", "tag", "asg"]
 Span = tuple[int, int]
 EVERY_PORT: Final = (0, LAST_PORT)
 # How Azure calls the protocols that have ports.
 _NAMES: Final = {Protocol.TCP: "Tcp", Protocol.UDP: "Udp"}
+# What Azure calls by one word without ports.
+WHOLE: Final = {
+    "*": Service(Protocol.ALL, *EVERY_PORT),
+    "Icmp": icmp(Protocol.ICMP),
+    "Esp": ip_protocol(IP_PROTOCOLS["esp"]),
+    "Ah": ip_protocol(IP_PROTOCOLS["ah"]),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +60,8 @@ class Block:
     """A rule without name and priority.
 
     `protocol` is Azure's word, `*` every protocol. `peers` are prefixes of one family, one tag, or groups of
-    tiers; `spans` are ranges of ports, both ends inclusive. They are sorted.
+    tiers; `spans` are ranges of ports, both ends inclusive: all of them with a word of `WHOLE`. They are
+    sorted.
     """
 
     protocol: str
@@ -115,13 +126,14 @@ def _cover_kind(
 ) -> Side:
     """Cover the peers of one kind, grouped by what they may use."""
     blocks: list[Block] = []
-    everything = alike.get(ALL, [])
-    if everything:
-        blocks.append(_block("*", everything, [Service(Protocol.ALL, *EVERY_PORT)], grants))
     named = {services: peers for services, peers in alike.items() if services != ALL}
-    pinging = [peer for services, peers in named.items() if _has_icmp(services) for peer in peers]
-    if pinging and not _is_ipv6(pinging[0]):
-        blocks.append(_block("Icmp", pinging, [Service(Protocol.ICMP, *EVERY_PORT)], grants))
+    for word, whole in WHOLE.items():
+        if whole.protocol is Protocol.ALL:
+            peers = alike.get(ALL, [])
+        else:
+            peers = [peer for services, some in named.items() if services.meets(whole) for peer in some]
+        if peers and not (whole.protocol is Protocol.ICMP and _is_ipv6(peers[0])):
+            blocks.append(_block(word, peers, [whole], grants))
     bound = len(blocks)
     proofs: set[Proof] = set()
     for protocol, name in _NAMES.items():
@@ -165,10 +177,6 @@ def _kinds(reach: Reach) -> Iterator[tuple[Kind, dict[ServiceSet, list[Peer]]]]:
             raise TypeError(f"Azure does not know `{peer}`")
     if groups:
         yield "asg", groups
-
-
-def _has_icmp(services: ServiceSet) -> bool:
-    return any(block.protocol is Protocol.ICMP for block in services.blocks())
 
 
 def _is_ipv6(peer: Peer) -> bool:
@@ -233,8 +241,17 @@ def _block(name: str, peers: Sequence[Peer], services: Iterable[Service], grants
     prefixes = merge_prefixes(peer for peer in peers if isinstance(peer, Prefix))
     others = sorted((peer for peer in peers if not isinstance(peer, Prefix)), key=str)
     told: list[Peer] = [*prefixes, *others]
-    spans = tuple((service.first, service.last) for service in services)
+    spans = (EVERY_PORT,) if name in WHOLE else tuple((service.first, service.last) for service in services)
     return Block(name, tuple(told), spans, grants.causes(told, services))
+
+
+def services_of(protocol: str, spans: Iterable[Span]) -> Iterator[Service]:
+    """Yield what Azure means by a protocol, in its word, with ranges of ports."""
+    if protocol in WHOLE:
+        yield WHOLE[protocol]
+        return
+    named = {word: protocol for protocol, word in _NAMES.items()}[protocol]
+    yield from (Service(named, *span) for span in spans)
 
 
 def _port_text(span: Span) -> str:
@@ -261,7 +278,7 @@ def block_of_data(data: Mapping[str, Any]) -> Block:
         "tag": ServiceTag,
         "asg": GroupReference,
     }
-    if data["kind"] not in makers or data["protocol"] not in ("Tcp", "Udp", "Icmp", "*"):
+    if data["kind"] not in makers or data["protocol"] not in {*WHOLE, *_NAMES.values()}:
         raise ValueError(f"`{data['kind']}` or `{data['protocol']}` is not valid here")
     peers = tuple(makers[data["kind"]](text) for text in data["peers"])
     return Block(data["protocol"], peers, tuple(span_of(text) for text in data["ports"]))
@@ -281,13 +298,12 @@ def span_of(text: str) -> Span:
 
 
 def blocks_of_rules(rules: Iterable[Rule]) -> Iterator[Block]:
-    """Yield the blocks that rules of one origin were read from: one for each protocol."""
+    """Yield the blocks with ports that rules of one origin were read from: one for each protocol."""
     by_protocol: dict[Protocol, list[Rule]] = {}
     for rule in rules:
         by_protocol.setdefault(rule.service.protocol, []).append(rule)
-    words = {**_NAMES, Protocol.ICMP: "Icmp", Protocol.ALL: "*"}
-    for protocol, alike in by_protocol.items():
-        if protocol in words:
+    for protocol, word in _NAMES.items():
+        if alike := by_protocol.get(protocol):
             peers = tuple(dict.fromkeys(rule.peer for rule in alike))
             spans = tuple(dict.fromkeys((rule.service.first, rule.service.last) for rule in alike))
-            yield Block(words[protocol], peers, spans)
+            yield Block(word, peers, spans)

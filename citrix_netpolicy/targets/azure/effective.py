@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from citrix_netpolicy.errors import Problem, clean
-from citrix_netpolicy.net import EMPTY, Prefix, Service, ServiceSet
+from citrix_netpolicy.net import ALL, EMPTY, Prefix, ServiceSet
 from citrix_netpolicy.policy import Direction, Rule, ServiceTag
-from citrix_netpolicy.targets.azure.arm import EVERYWHERE, PROTOCOLS, unsaid
-from citrix_netpolicy.targets.azure.cover import EVERY_PORT
+from citrix_netpolicy.targets.azure.arm import EVERYWHERE, unsaid
+from citrix_netpolicy.targets.azure.cover import services_of
 from citrix_netpolicy.traffic import Reach, reach_of
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ _DEFAULTS: Final = {
     Direction.INGRESS: (ServiceTag("VirtualNetwork"), ServiceTag("AzureLoadBalancer")),
     Direction.EGRESS: (ServiceTag("VirtualNetwork"), ServiceTag("Internet")),
 }
-_EVERYTHING: Final = ServiceSet.of(Service(PROTOCOLS["*"], *EVERY_PORT))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +56,8 @@ def effective(rules: Iterable[ArmRule], direction: Direction) -> Effective:
                 allowed = allowed.combine(new, ServiceSet.__or__)
             # A rule about any address decides for what stands behind a name, too.
             decided = decided.combine(_match(rule, points), ServiceSet.__or__)
-    whole = Service(PROTOCOLS["*"], *EVERY_PORT)
-    defaults = reach_of(Rule(direction, peer, whole) for peer in _DEFAULTS[direction])
+    (everything,) = ALL.blocks()
+    defaults = reach_of(Rule(direction, peer, everything) for peer in _DEFAULTS[direction])
     allowed = allowed.combine(defaults.combine(decided, ServiceSet.__sub__), ServiceSet.__or__)
     return Effective(allowed, tuple(unknown))
 
@@ -73,7 +72,7 @@ def _match(rule: ArmRule, points: Iterable[Peer]) -> Reach:
 def _services(rule: ArmRule) -> ServiceSet:
     if unsaid(rule):
         return EMPTY
-    return ServiceSet.of(*(Service(PROTOCOLS[rule.protocol], *span) for span in rule.spans))
+    return ServiceSet.of(*services_of(rule.protocol, rule.spans))
 
 
 def _undecided(rules: Sequence[ArmRule]) -> Iterator[Problem]:
@@ -90,7 +89,7 @@ def _undecided(rules: Sequence[ArmRule]) -> Iterator[Problem]:
         if rule.theirs is None:
             closed |= services
     for peer in _DEFAULTS[rules[0].direction] if rules else ():
-        yield from _meetings(denies, f"of Azure for {peer}", (peer,), _EVERYTHING - closed)
+        yield from _meetings(denies, f"of Azure for {peer}", (peer,), ALL - closed)
 
 
 def _meetings(

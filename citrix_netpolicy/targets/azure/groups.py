@@ -21,6 +21,7 @@ from citrix_netpolicy.net import (
     BITS,
     Prefix,
     Protocol,
+    Service,
     ServiceSet,
     icmp,
     joined_runs,
@@ -30,6 +31,7 @@ from citrix_netpolicy.policy import Direction, ExistingGroup, PrefixList, Servic
 from citrix_netpolicy.targets import RuleCount, rules_in_excess
 from citrix_netpolicy.targets.azure.cover import (
     EVERY_PORT,
+    WHOLE,
     Block,
     block_of_data,
     block_to_data,
@@ -48,7 +50,6 @@ if TYPE_CHECKING:
     from citrix_netpolicy.policy import Cause, Group, Policy, Rule
     from citrix_netpolicy.targets import Certificate, Options
     from citrix_netpolicy.targets.azure.cover import Side
-    from citrix_netpolicy.traffic import Reach
 
 __all__ = [
     "DENY_PRIORITY",
@@ -65,6 +66,11 @@ _MAX_ADDRESSES: Final = 4000
 _MAX_ASGS: Final = 10
 _MAX_ASGS_OF_GROUP: Final = 100
 _ICMP: Final = ServiceSet.of(icmp(Protocol.ICMP), icmp(Protocol.ICMPV6))
+# Protocols that Azure has no word for, beside all of them.
+_UNKNOWN: Final = ALL - ServiceSet.of(
+    *(Service(protocol, *EVERY_PORT) for protocol in (Protocol.TCP, Protocol.UDP, Protocol.ICMPV6)),
+    *(whole for whole in WHOLE.values() if whole.protocol is not Protocol.ALL),
+)
 _NAME: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,78}[A-Za-z0-9_])?\Z")
 
 
@@ -131,7 +137,7 @@ def network_security_groups(
     groups: list[NetworkSecurityGroup] = []
     findings: list[Finding] = []
     kept: dict[str, TierIdentity] = {}
-    problems: list[Problem] = []
+    problems = [*_wordless(policy)]
     fresh: dict[Grants, Side] = {}
     for group in policy.groups:
         identity = before.tier(group.tier)
@@ -198,7 +204,7 @@ def _too_wide(group: Group) -> Iterator[Problem]:
 
 def _losses(group: Group) -> list[Finding]:
     """Return what Azure cannot say of a group's rules, one finding for each kind of loss."""
-    if not any(_speaks_icmp(reach_of(group.side(way))) for way in Direction):
+    if not _speaks(group, _ICMP):
         return []
     widened = [rule for rule in group.rules if _is_part_of_icmp(rule)]
     blocked = [rule for rule in group.rules if rule.service.protocol is Protocol.ICMPV6]
@@ -213,10 +219,33 @@ def _losses(group: Group) -> list[Finding]:
     return found
 
 
-def _speaks_icmp(reach: Reach) -> bool:
-    """Tell whether ICMP has a part in a reach, beside protocols as a whole."""
-    sets = {services for *_, services in reach.segments} | {services for _, services in reach.points}
-    return any(services != ALL and (services & _ICMP) for services in sets)
+def _speaks(group: Group, services: ServiceSet) -> bool:
+    """Tell whether some of these services have a part in what a group opens, beside all protocols."""
+    reaches = [reach_of(group.side(way)) for way in Direction]
+    sets = {some for reach in reaches for *_, some in reach.segments}
+    sets |= {some for reach in reaches for _, some in reach.points}
+    return any(some != ALL and some & services for some in sets)
+
+
+def _wordless(policy: Policy) -> Iterator[Problem]:
+    """Yield a problem for each flow of a protocol that Azure has no word for."""
+    told = {
+        (cause.id, cause.kind, rule.service): group.tier
+        for group in policy.groups
+        if _speaks(group, _UNKNOWN)
+        for rule in group.rules
+        if _UNKNOWN.holds(rule.service)
+        for cause in rule.causes
+    }
+    for (cause, kind, service), tier in told.items():
+        is_flow = kind == "flow"
+        name = cause.removeprefix("flow:") if is_flow else cause
+        yield Problem(
+            code="protocol-unknown-to-cloud",
+            message=f"{kind} `{clean(name)}`: Azure rules cannot name the protocol {service}",
+            path=("flows", name) if is_flow else ("tiers", tier),
+            hint="Azure knows tcp, udp, icmp, esp and ah; leave the flow out, or keep both ends in AWS",
+        )
 
 
 def _is_part_of_icmp(rule: Rule) -> bool:

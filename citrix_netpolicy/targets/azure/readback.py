@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from citrix_netpolicy.grants import Grant, PrefixSet
-from citrix_netpolicy.net import ALL, LAST_PORT, Prefix, Protocol, Service, ServiceSet
+from citrix_netpolicy.net import ALL, LAST_PORT, Prefix, Protocol, Service, ServiceSet, ip_protocol
 from citrix_netpolicy.policy import Direction, GroupReference, ServiceTag
 from citrix_netpolicy.syntax.hcl import unquoted
 from citrix_netpolicy.syntax.layout import Cursor, LayoutError, hold_resources, pattern
@@ -29,6 +29,8 @@ _DENY: Final = 4096
 _ICMP: Final = ServiceSet.of(Service(Protocol.ICMP, 0, LAST_PORT))
 _ICMPV6: Final = ServiceSet.of(Service(Protocol.ICMPV6, 0, LAST_PORT))
 _PROTOCOLS: Final = {"Tcp": Protocol.TCP, "Udp": Protocol.UDP, "Icmp": Protocol.ICMP, "*": Protocol.ALL}
+# Protocols without ports whose words stand for a number.
+_NUMBERS: Final = {"Esp": 50, "Ah": 51}
 _EVERYTHING: Final = tuple(Grant(PrefixSet.of([Prefix(version, 0, 0)]), ALL, ()) for version in (4, 6))
 
 
@@ -133,7 +135,7 @@ def _distinct(rule: _Rule, value: str | list[str]) -> tuple[str, ...]:
 
 
 def _services(rule: _Rule) -> Iterator[Service]:
-    protocol = _PROTOCOLS[rule["protocol"]]
+    word = rule["protocol"]
     said = [rule[field] for field in ("destinationPortRange", "destinationPortRanges") if field in rule]
     if len(said) != 1:
         raise LayoutError(f"the ports of rule `{rule['name']}` are said twice, or not at all")
@@ -141,9 +143,9 @@ def _services(rule: _Rule) -> Iterator[Service]:
         first, _, last = ("0", "-", "65535") if text == "*" else text.partition("-")
         span = (int(first), int(last or first))
         is_whole = span == (0, LAST_PORT)
-        if not 0 <= span[0] <= span[1] <= LAST_PORT or (rule["protocol"] in ("*", "Icmp") and not is_whole):
+        if not 0 <= span[0] <= span[1] <= LAST_PORT or (word not in ("Tcp", "Udp") and not is_whole):
             raise LayoutError(f"rule `{rule['name']}` has the ports `{text}`")
-        yield Service(protocol, *span)
+        yield ip_protocol(_NUMBERS[word]) if word in _NUMBERS else Service(_PROTOCOLS[word], *span)
 
 
 def _is_final(rule: _Rule, way: Direction) -> bool:
