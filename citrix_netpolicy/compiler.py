@@ -83,6 +83,7 @@ def compile_deployment(
     """
     if catalog is None:
         catalog = _catalog_of(deployment)
+    catalog = catalog.as_of(deployment.edition)
     said, deployment = deployment, staffed(deployment, catalog)
     resolution = resolve(deployment, catalog)
     problems = [*_ambiguous(deployment, resolution), *_cut_off(deployment, catalog, resolution)]

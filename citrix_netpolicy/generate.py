@@ -224,7 +224,7 @@ def _about(compilation: Compilation) -> dict[str, Any]:
     return {
         "keys": KEY_SCHEME,
         "edition": edition,
-        "catalog": _digest(catalog.to_json()),
+        "catalog": _digest(catalog.decisive_json(deployment.edition)),
         "input": {name: {"digest": _digest(json.dumps(data))} for name, data in sorted(_parts(deployment))},
     }
 

@@ -400,12 +400,14 @@ def features_of(entry: Entry) -> frozenset[str]:
 def feature_states(deployment: Deployment, catalog: Catalog) -> dict[str, bool]:
     """Return every feature of the catalogue, on or off in this site."""
     deployed = {role for end in deployment.ends.values() for role in end.roles}
+    clouds = {network.cloud for network in deployment.networks.values()}
     states = {}
     for name, feature in catalog.features.items():
         if not deployment.has_edition(feature.since):
             states[name] = False
             continue
         has_product = not feature.roles or not deployed.isdisjoint(feature.roles)
+        has_product = has_product and (not feature.clouds or not clouds.isdisjoint(feature.clouds))
         states[name] = deployment.features.get(name, feature.default and has_product)
     # What is on by default goes off with what it needs; what somebody has turned on is told instead.
     waiting = [name for name in states if states[name] and name not in deployment.features]

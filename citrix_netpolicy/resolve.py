@@ -107,6 +107,7 @@ def resolve(deployment: Deployment, catalog: Catalog) -> Resolution:
 
     Raises InputError when the deployment uses a role, feature, parameter or entry that `catalog` lacks.
     """
+    catalog = catalog.as_of(deployment.edition)
     problems = list(_vocabulary_problems(deployment, catalog))
     if problems:
         raise InputError(in_order(problems))
@@ -118,6 +119,7 @@ def resolve_entries(deployment: Deployment, catalog: Catalog, entries: Collectio
 
     Raises InputError when its features do not go together.
     """
+    catalog = catalog.as_of(deployment.edition)
     problems = list(_feature_problems(deployment, catalog))
     if problems:
         raise InputError(in_order(problems))
@@ -246,9 +248,15 @@ class _Resolver:
                 self._connect_all(entry, [(source, destination) for destination in destinations])
             if len(self.flows) == count:
                 roles = tuple(role for role in meetings.ends_of[source].roles if role in wanted)
-                self.named.append(NamedDestination(source, roles, entry.names, services, cause))
+                self.named.append(NamedDestination(source, roles, self._names(entry), services, cause))
                 if not self._let_through(source):
                     self._omit(_treated(entry))
+
+    def _names(self, entry: Entry) -> tuple[str, ...]:
+        """Return the names of an entry, with those of the site's region, or of all where it names none."""
+        region = self.deployment.citrix_cloud_region
+        ruling = entry.regional if region is None else {region: entry.regional.get(region, ())}
+        return tuple(dict.fromkeys([*entry.names, *(name for names in ruling.values() for name in names)]))
 
     def _let_through(self, source: str) -> bool:
         """Connect a tier to its proxy, if it has one; tell whether something lets names through."""
@@ -367,6 +375,9 @@ def _vocabulary_problems(deployment: Deployment, catalog: Catalog) -> Iterator[P
                 message += f"the deployment uses {deployment.edition}"
                 hint = f"remove it, or set `edition: {feature.since}`"
                 yield deployment.problem("newer-edition", where, message, hint)
+    if deployment.citrix_cloud_region is not None:
+        region = deployment.citrix_cloud_region
+        yield from unknown(("citrix-cloud-region",), "region", region, catalog.regions)
     for name in deployment.parameters:
         yield from unknown(("parameters", name), "parameter", name, catalog.parameters)
     entries = {*(entry.id for entry in catalog.entries), *catalog.bundles}

@@ -75,7 +75,7 @@ def test_show_tells_citation_and_erratum(capsys: pytest.CaptureFixture[str]) -> 
     code, out, _ = run(capsys, "show", "ddc-sql-browser")
     assert code == 0
     title = CATALOG.documents["citrix-communication-ports"].title
-    assert f"  cited        {title}: Citrix Virtual Apps and Desktops, line 178\n" in out
+    assert f"  cited        {title}: Citrix Virtual Apps and Desktops, line 178 (read 20" in out
     assert "  as written   DDC Controller | Microsoft SQL Server | TCP | 1434\n" in out
     assert "  erratum      " in out
 

@@ -110,3 +110,140 @@ def test_yaml_needs_no_quotes_around_an_edition() -> None:
     text = "name: site\ncloud: aws\nedition: 2026.10\ntiers: {web: [10.0.0.0/24]}\n"
     deployment = Deployment.from_document(document.parse(text.encode(), "site.yaml"))
     assert deployment.edition == "2026.10"
+
+
+DATED = """
+product: P
+document: paper
+section: S
+entries:
+  - id: moved
+    source: web
+    destination: app
+    citations:
+      - {document: paper, section: S, line: 4}
+      - {document: paper, section: T, line: 5, since: "2027.04"}
+    purpose: x
+    services:
+      - {protocol: tcp, ports: [514], until: "2027.04"}
+      - {protocol: udp, ports: [514], since: "2027.04"}
+  - id: by-default
+    features: [changed]
+    source: web
+    destination: app
+    line: 6
+    purpose: x
+    services: [{protocol: tcp, ports: [99]}]
+"""
+CHANGED = WORDS.replace(
+    "  old: {description: d, default: true}\n",
+    '  changed: {description: d, default: false, changed: {"2027.04": true}}\n'
+    '  new: {description: d, default: true, since: "2027.04"}\n',
+).replace('  new: {description: d, default: true, since: "2027.04"}\n', "", 1)
+
+
+@pytest.mark.parametrize(
+    ("edition", "said", "cited"),
+    [
+        ("2026.11", ["tcp 514"], ["paper, S L4"]),
+        ("2027.04", ["tcp 99", "udp 514"], ["paper, S L4", "paper, T L5"]),
+        (None, ["tcp 99", "udp 514"], ["paper, S L4", "paper, T L5"]),
+    ],
+)
+def test_what_an_entry_says_and_a_default_may_change_with_an_edition(
+    edition: str | None, said: list[str], cited: list[str]
+) -> None:
+    known = catalog(CHANGED, DATED)
+    pinned = site(edition=edition)
+    assert services(pinned, known) == said
+    compilation = compile_deployment(pinned, known)
+    assert services(pinned, compilation.catalog) == said
+    moved = [flow.cause.citations for flow in compilation.resolution.flows if flow.cause.id == "moved"]
+    assert moved == [tuple(cited)]
+
+
+def test_a_pinned_deployment_has_the_same_digest_of_the_catalogue_after_a_change() -> None:
+    without = DATED.replace(', until: "2027.04"', "").replace(
+        '      - {protocol: udp, ports: [514], since: "2027.04"}\n', ""
+    )
+    without = without.replace('      - {document: paper, section: T, line: 5, since: "2027.04"}\n', "")
+    before = catalog(CHANGED.replace(', changed: {"2027.04": true}', ""), without)
+    after = catalog(CHANGED, DATED.replace("id: by-default", "erratum: Explained since\n    id: by-default"))
+    assert before.decisive_json("2026.11") == after.decisive_json("2026.11")
+    assert before.decisive_json("2027.04") != after.decisive_json("2027.04")
+    other = catalog(CHANGED, DATED.replace("ports: [99]", "ports: [98]"))
+    assert after.decisive_json("2026.11") != other.decisive_json("2026.11")
+
+
+@pytest.mark.parametrize(
+    ("words", "entries", "code"),
+    [
+        (CHANGED.replace('changed: {"2027.04"', 'changed: {"2027.05"'), DATED, "unknown-edition"),
+        (CHANGED, DATED.replace('until: "2027.04"', 'until: "2027.05"'), "unknown-edition"),
+        (CHANGED, DATED.replace('line: 5, since: "2027.04"', 'line: 5, since: "2027.05"'), "unknown-edition"),
+        (CHANGED, DATED.replace('until: "2027.04"', 'until: "2026.11"'), "invalid-value"),
+        (CHANGED.replace("lines: 99", "lines: 99, read: 2026-02-30"), DATED, "invalid-value"),
+        (CHANGED.replace("lines: 99", "lines: 99, read: tomorrow"), DATED, "invalid-value"),
+        (CHANGED.replace("lines: 99", "lines: 99, read: 2999-01-01"), DATED, "invalid-value"),
+        (CHANGED, DATED.replace("purpose: x", "names: ['not a name']\n    purpose: x", 1), "invalid-value"),
+        (
+            CHANGED,
+            DATED.replace("purpose: x", "regional: {mars: []}\n    purpose: x", 1),
+            "unknown-region",
+        ),
+        (CHANGED + "regions:\n  eu: {title: EU}\n  eu: {title: EU}\n", DATED, "duplicate-key"),
+    ],
+)
+def test_a_change_that_cannot_be_is_refused(words: str, entries: str, code: str) -> None:
+    with pytest.raises(InputError) as caught:
+        catalog(words, entries)
+    assert code in {problem.code for problem in caught.value.problems} <= {code, "unknown-document"}
+    assert all(problem.mark for problem in caught.value.problems)
+
+
+REGIONS = """
+regions:
+  eu: {title: Europe}
+  us: {title: America}
+roles:
+  far: {title: Far, description: d, kind: name}
+"""
+NAMED = """
+product: P
+document: paper
+section: S
+entries:
+  - id: named
+    source: web
+    destination: far
+    line: 1
+    purpose: x
+    treatment: name
+    reason: By name
+    names: [all.example]
+    regional: {eu: [eu.example], us: [us.example, all.example]}
+    services: [{protocol: tcp, ports: [443]}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("region", "names"),
+    [
+        (None, ("all.example", "eu.example", "us.example")),
+        ("eu", ("all.example", "eu.example")),
+        ("us", ("all.example", "us.example")),
+    ],
+)
+def test_a_region_has_names_of_its_own(region: str | None, names: tuple[str, ...]) -> None:
+    words = WORDS.replace("roles:\n", REGIONS.strip("\n") + "\n", 1)
+    known = catalog(words, NAMED)
+    (item,) = resolve(site(citrix_cloud_region=region), known).named
+    assert item.names == names
+
+
+def test_a_region_that_nobody_knows_is_refused() -> None:
+    known = catalog(WORDS.replace("roles:\n", REGIONS.strip("\n") + "\n", 1), NAMED)
+    with pytest.raises(InputError) as caught:
+        resolve(site(citrix_cloud_region="mars"), known)
+    (problem,) = caught.value.problems
+    assert (problem.code, problem.path) == ("unknown-region", ("citrix-cloud-region",))

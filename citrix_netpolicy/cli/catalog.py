@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import TYPE_CHECKING
 
 from citrix_netpolicy.cli import Exit
@@ -14,6 +15,8 @@ from citrix_netpolicy.reports import catalog as catalog_report
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable, Iterator
+
+    from citrix_netpolicy.inputs.catalog import Catalog
 
 __all__ = ["add_arguments"]
 
@@ -36,24 +39,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     show.set_defaults(run=lambda options: _print(_entry_lines(options.id)))
 
     roles = commands.add_parser("roles", help="list the roles")
-    roles.set_defaults(run=lambda _: _print(catalog_report.role_lines(load_catalog())))
+    roles.set_defaults(run=lambda _: _print(catalog_report.role_lines(_newest())))
 
     features = commands.add_parser("features", help="list the features and their defaults")
-    features.set_defaults(run=lambda _: _print(catalog_report.feature_lines(load_catalog())))
+    features.set_defaults(run=lambda _: _print(catalog_report.feature_lines(_newest())))
 
     bundles = commands.add_parser("bundles", help="list the bundles of entries")
-    bundles.set_defaults(run=lambda _: _print(catalog_report.bundle_lines(load_catalog())))
+    bundles.set_defaults(run=lambda _: _print(catalog_report.bundle_lines(_newest())))
 
     services = commands.add_parser("services", help="list the managed services of the clouds")
-    services.set_defaults(run=lambda _: _print(catalog_report.service_lines(load_catalog())))
+    services.set_defaults(run=lambda _: _print(catalog_report.service_lines(_newest())))
+
+    review = commands.add_parser(
+        "review", help="list what should be read again: read over a year ago, unverified or contested"
+    )
+    review.set_defaults(run=lambda _: _print(catalog_report.review_lines(_newest(), date.today())))
 
     export = commands.add_parser("export", help="print the whole catalogue")
     export.add_argument("--format", choices=sorted(catalog_report.EXPORTS), default="json")
     export.set_defaults(run=_catalog_export)
 
 
+def _newest() -> Catalog:
+    return load_catalog().as_of(None)
+
+
 def _catalog_list(options: argparse.Namespace) -> Exit:
-    catalog = load_catalog()
+    catalog = _newest()
     for kind, name, known in (
         ("role", options.role, catalog.roles),
         ("feature", options.feature, catalog.features),
@@ -71,12 +83,12 @@ def _catalog_list(options: argparse.Namespace) -> Exit:
 
 
 def _entry_lines(id_: str) -> Iterator[str]:
-    catalog = load_catalog()
+    catalog = _newest()
     return catalog_report.entry_lines(catalog, catalog.entry(id_))
 
 
 def _catalog_export(options: argparse.Namespace) -> Exit:
-    return _print(catalog_report.EXPORTS[options.format](load_catalog()).split("\n")[:-1])
+    return _print(catalog_report.EXPORTS[options.format](_newest()).split("\n")[:-1])
 
 
 def _print(lines: Iterable[str]) -> Exit:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 from typing import Annotated, Any, Final, Self
 
 from pydantic import (
@@ -26,6 +27,8 @@ from citrix_netpolicy.net import LAST_PORT, Protocol, ServiceSet
 
 __all__ = [
     "FIRST_EDITION",
+    "Day",
+    "DomainName",
     "Edition",
     "Model",
     "Part",
@@ -33,7 +36,9 @@ __all__ = [
     "PortRanges",
     "ServiceSpec",
     "at_most",
+    "is_day",
     "listed",
+    "matching",
     "some",
 ]
 
@@ -167,6 +172,47 @@ def _protocol(value: Any) -> str:
 _PROTOCOL_SCHEMA: Final[dict[str, Any]] = {
     "anyOf": [{"enum": [*_PROTOCOLS]}, {"type": "integer", "minimum": 0, "maximum": 255}]
 }
+
+
+def _day(value: Any) -> Any:
+    if type(value) is date:
+        return value.isoformat()
+    if isinstance(value, str) and not is_day(value):
+        raise ValueError(f"{shown(value)} is not a valid day; write it as YYYY-MM-DD")
+    return value
+
+
+def is_day(text: str) -> bool:
+    """Tell whether a text is a day of the calendar, written YYYY-MM-DD."""
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
+
+
+# A day as text; days sort as text.
+Day = Annotated[str, BeforeValidator(_day), WithJsonSchema({"type": "string", "format": "date"})]
+
+
+def matching(pattern: str, what: str) -> tuple[BeforeValidator, WithJsonSchema]:
+    """Return the metadata of a text that matches `pattern` as a whole; `what` says so to people."""
+    expression = re.compile(pattern)
+
+    def check(value: Any) -> Any:
+        if isinstance(value, str) and not expression.fullmatch(value):
+            raise ValueError(f"{shown(value)} is not a valid {what}")
+        return value
+
+    return BeforeValidator(check), WithJsonSchema({"type": "string", "pattern": f"^({pattern})$"})
+
+
+DomainName = Annotated[
+    str,
+    *matching(
+        r"(\*\.)?([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.)+[A-Za-z][A-Za-z0-9-]{0,62}",
+        "DNS name such as api.example.com or *.example.com",
+    ),
+]
 
 
 class ServiceSpec(Part):

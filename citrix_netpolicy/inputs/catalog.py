@@ -5,15 +5,33 @@ from __future__ import annotations
 import json
 import re
 from contextlib import suppress
+from datetime import date, timedelta
 from functools import cache, cached_property
 from hashlib import sha256
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 
-from pydantic import BeforeValidator, Field, StrictBool, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    StrictBool,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from citrix_netpolicy import limits, resources
 from citrix_netpolicy.errors import InputError, Mark, Problem, clean, nearest
-from citrix_netpolicy.inputs.base import FIRST_EDITION, Edition, Model, PortRanges, ServiceSpec, listed
+from citrix_netpolicy.inputs.base import (
+    FIRST_EDITION,
+    Day,
+    DomainName,
+    Edition,
+    Model,
+    PortRanges,
+    ServiceSpec,
+    listed,
+)
 from citrix_netpolicy.inputs.problems import problems_of
 from citrix_netpolicy.places import Reach  # noqa: TC001 - pydantic reads it
 from citrix_netpolicy.syntax import document
@@ -34,12 +52,25 @@ _ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*\Z")
 _PURPOSE = re.compile(r"[A-Za-z0-9 ._\-:/()#,@\[\]+=;{}!$*]{1,80}\Z")
 
 Names = Annotated[tuple[str, ...], BeforeValidator(listed)]
+DomainNames = Annotated[tuple[DomainName, ...], BeforeValidator(listed)]
+
+
+def _past(day: str) -> str:
+    """Refuse a day that is still to come: nobody has read anything then."""
+    tomorrow = date.today() + timedelta(days=1)  # which it is already, somewhere
+    if day > tomorrow.isoformat():
+        raise ValueError(f"{day} is in the future")
+    return day
+
+
+PastDay = Annotated[Day, AfterValidator(_past)]
 Treatment = Literal[
     "enforce",
     "name",
     "loopback",
     "broadcast",
     "dynamic-port",
+    "platform",
     "no-port",
     "retired",
     "not-implemented",
@@ -58,12 +89,26 @@ class EditionNote(Model):
 
 
 class SourceDocument(Model):
-    """A document that entries cite; `lines` is its length where citations count lines."""
+    """A document that entries cite; `lines` is its length where citations count lines.
+
+    `read` is the day on which somebody read it, `state` what it says of its own age. Of the sections that are
+    `frozen` no later state could be had.
+    """
 
     title: str
     publisher: str
+    address: str = ""
+    state: str = ""
+    read: PastDay | None = None
     lines: int | None = None
+    frozen: Names = ()
     note: str = ""
+
+
+class Region(Model):
+    """A region of Citrix Cloud, which has names of its own."""
+
+    title: str
 
 
 class StandIn(Model):
@@ -111,18 +156,35 @@ class Role(Model):
     needs: tuple[Need, ...] = ()
 
 
+class Product(Model):
+    """A product of the catalogue, and the other names that people know it by."""
+
+    aliases: Names
+
+
 class Feature(Model):
     """A switch that adds, replaces or removes flows.
 
-    With `roles`, a default of true holds only in a site that has one of them.
+    With `roles`, a default of true holds only in a site that has one of them, and with `clouds` only in one
+    that has a network in one of these. `changed` maps editions to the
+    defaults that they brought.
     """
 
     description: str
     default: StrictBool
+    changed: dict[Edition, StrictBool] = Field(default_factory=dict)
     since: Edition = FIRST_EDITION
     roles: Names = ()
+    clouds: tuple[Literal["aws", "azure"], ...] = ()
     requires: Names = ()
     conflicts: Names = ()
+
+    def as_of(self, edition: str) -> Feature:
+        """Return the feature with the default that it had in an edition."""
+        ruling = [self.changed[other] for other in sorted(self.changed) if other <= edition]
+        if not self.changed:
+            return self
+        return self.model_copy(update={"default": ruling[-1] if ruling else self.default, "changed": {}})
 
 
 class Parameter(Model):
@@ -144,11 +206,13 @@ class Bundle(Model):
 
 
 class Citation(Model):
-    """Where a statement comes from."""
+    """Where a statement comes from; `read` is the day on which it was read, if not that of its document."""
 
     document: str
     section: str
     line: int | None = None
+    read: PastDay | None = None
+    since: Edition = FIRST_EDITION
 
     def __str__(self) -> str:
         line = "" if self.line is None else f" L{self.line}"
@@ -170,11 +234,16 @@ class ManagedService(Model):
 
 
 class CatalogService(ServiceSpec):
-    """Services of an entry. Set `parameter`s replace the ports; all `features` must hold."""
+    """Services of an entry. Set `parameter`s replace the ports; all `features` must hold.
+
+    They hold from the edition `since` on, and before the edition `until`.
+    """
 
     parameter: str | None = None
     features: Names = ()
     application: str = ""
+    since: Edition = FIRST_EDITION
+    until: Edition | None = None
 
 
 class Entry(Model):
@@ -183,7 +252,8 @@ class Entry(Model):
     `reach` says between which places of a site it holds. The source of an `essential` one cannot work
     without it, and `finds` says what a lookup leads to. What is `balanced` goes through an ADC where the
     destination is behind one; then the roles of that ADC in `monitored-by` watch it, beside the SNIP, and
-    `balancing` entries hold between them alone.
+    `balancing` entries hold between them alone. `regional` names are those of a region of Citrix Cloud,
+    `otherwise` says what to do where names cannot be reached, `contested` what the other reading is.
     """
 
     id: str
@@ -195,7 +265,9 @@ class Entry(Model):
     reach: Reach = "zone"
     services: tuple[CatalogService, ...] = ()
     features: Names = ()
-    names: Names = ()
+    names: DomainNames = ()
+    regional: dict[str, DomainNames] = Field(default_factory=dict)
+    otherwise: str = ""
     versions: str = ""
     internet: StrictBool = False
     essential: StrictBool = False
@@ -210,6 +282,7 @@ class Entry(Model):
     reason: str = ""
     duplicate_of: str | None = None
     erratum: str = ""
+    contested: str = ""
     evidence: Literal["document", "seen", "partly-seen", "unverified"] = "document"
 
     @field_validator("id")
@@ -256,7 +329,32 @@ class Entry(Model):
                     raise ValueError(f"`{clean(name)}` and `!{clean(name)}` never hold at once")
         if (self.duplicate_of is not None) != (self.treatment == "duplicate"):
             raise ValueError("`treatment: duplicate` and `duplicate-of` require each other")
+        for service in self.services:
+            if service.until is not None and service.until <= max(self.since, service.since):
+                raise ValueError("`until` names an edition that is not after `since`")
         return self
+
+    def as_of(self, edition: str) -> Entry:
+        """Return the entry with the services and citations that it had in an edition."""
+        dated = any(one.since != FIRST_EDITION or one.until for one in self.services)
+        if not dated and all(one.since == FIRST_EDITION for one in self.citations):
+            return self
+        services = tuple(
+            one
+            for one in self.services
+            if one.since <= edition and (one.until is None or edition < one.until)
+        )
+        citations = tuple(one for one in self.citations if one.since <= edition) or self.citations
+        return self.model_copy(update={"services": services, "citations": citations})
+
+
+# What changes no rule, wherever it stands.
+_FOR_READERS: Final[dict[str, Any]] = {
+    **dict.fromkeys(("description", "title", "note", "reason", "erratum", "contested", "as_written"), True),
+    **dict.fromkeys(("otherwise", "needs", "console", "finds", "essential", "since", "changed"), True),
+    "citations": {"__all__": {"read": True, "since": True}},
+    "services": {"__all__": {"since": True, "until": True}},
+}
 
 
 class Catalog(Model):
@@ -269,6 +367,8 @@ class Catalog(Model):
     parameters: dict[str, Parameter]
     bundles: dict[str, Bundle] = Field(default_factory=dict)
     managed_services: dict[str, ManagedService] = Field(default_factory=dict)
+    regions: dict[str, Region] = Field(default_factory=dict)
+    products: dict[str, Product] = Field(default_factory=dict)
     entries: tuple[Entry, ...]
 
     @classmethod
@@ -281,6 +381,10 @@ class Catalog(Model):
         """The newest edition that this catalogue names."""
         return max(self.editions, default=FIRST_EDITION)
 
+    def read_on(self, citation: Citation) -> str | None:
+        """Return the day on which somebody read what a citation cites, or None where nobody did."""
+        return citation.read or self.documents[citation.document].read
+
     def entry(self, id_: str) -> Entry:
         """Return the entry with this id. Raises InputError with the nearest id when there is none."""
         for entry in self.entries:
@@ -290,6 +394,57 @@ class Catalog(Model):
         raise InputError(
             Problem(code="unknown-entry", message=f"the catalogue has no entry `{clean(id_)}`", hint=hint)
         )
+
+    def as_of(self, edition: str | None) -> Catalog:
+        """Return the catalogue with the defaults, services and citations of an edition; the newest if None.
+
+        Entries and features that came later are still there, and their `since` says so.
+        """
+        last = self.newest_edition if edition is None else edition
+        if last not in self._of_editions:
+            words = {name: getattr(self, name) for name in type(self).model_fields}
+            words["features"] = {name: feature.as_of(last) for name, feature in self.features.items()}
+            words["entries"] = tuple(entry.as_of(last) for entry in self.entries)
+            found = Catalog.model_construct(_fields_set=None, **words)
+            found._of_editions[last] = found
+            self._of_editions[last] = found
+        return self._of_editions[last]
+
+    def decisive_json(self, edition: str | None) -> str:
+        """Return as JSON what decides about rules in an edition, without what came later or is for readers.
+
+        So it stays the same, byte for byte, when a later release adds to the catalogue or explains it better.
+        """
+        known = self.as_of(edition)
+        entries = [one for one in known.entries if edition is None or one.since <= edition]
+        features = {
+            name: one for name, one in known.features.items() if edition is None or one.since <= edition
+        }
+        roles = {
+            role for one in entries for end in (*one.source, *one.destination) for role in known.members(end)
+        }
+        ids = {one.id for one in entries}
+        moving = {service.parameter for one in entries for service in one.services}
+        parts: dict[str, Mapping[str, Model]] = {
+            "entries": {one.id: one for one in entries},
+            "features": features,
+            "roles": {name: one for name, one in known.roles.items() if name in roles},
+            "parameters": {name: one for name, one in known.parameters.items() if name in moving},
+            "bundles": {name: one for name, one in known.bundles.items() if ids.issuperset(one.entries)},
+            "managed-services": known.managed_services,
+        }
+        told = {
+            part: {
+                name: one.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude=_FOR_READERS)
+                for name, one in sorted(items.items())
+            }
+            for part, items in parts.items()
+        }
+        return json.dumps(told)
+
+    @cached_property
+    def _of_editions(self) -> dict[str, Catalog]:
+        return {}
 
     def entries_of(self, name: str) -> tuple[str, ...]:
         """Return the ids that the name of an entry or a bundle stands for."""
@@ -458,6 +613,8 @@ _VOCABULARIES: dict[str, type[Model]] = {
     "parameters": Parameter,
     "bundles": Bundle,
     "managed-services": ManagedService,
+    "regions": Region,
+    "products": Product,
 }
 
 
@@ -587,7 +744,7 @@ class _Composition:
         for name, feature in self.vocabularies["features"].items():
             file, path = self.places[f"features {name}"]
             self._all_known(file, path, feature.roles, (*feature.requires, *feature.conflicts))
-            for edition in _later(feature.since):
+            for edition in (*_later(feature.since), *feature.changed):
                 self._known(file, path, "editions", edition)
             required = _reachable(name, self.vocabularies["features"])
             if name in required:
@@ -648,6 +805,10 @@ def _words_of(entry: Entry) -> Iterator[tuple[str, str, Iterable[str]]]:
         yield "finds", "parameters", (entry.finds.parameter,)
         yield "finds", "features", (entry.finds.feature,) if entry.finds.feature else ()
     yield "since", "editions", _later(entry.since)
+    yield "regional", "regions", entry.regional
+    yield "citations", "editions", (e for citation in entry.citations for e in _later(citation.since))
+    for service in entry.services:
+        yield "services", "editions", (*_later(service.since), *([service.until] if service.until else []))
     yield "features", "features", (name.removeprefix("!") for name in entry.features)
     yield "citations", "documents", (citation.document for citation in entry.citations)
     for service in entry.services:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import replace
-from datetime import date
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self, get_args
 
@@ -27,6 +26,8 @@ from citrix_netpolicy.errors import DataPath, InputError, Problem, clean, in_ord
 from citrix_netpolicy.findings import ACCEPTABLE, LOSSES
 from citrix_netpolicy.inputs import addresses
 from citrix_netpolicy.inputs.base import (
+    Day,
+    DomainName,
     Edition,
     Model,
     Part,
@@ -34,7 +35,9 @@ from citrix_netpolicy.inputs.base import (
     PortRanges,
     ServiceSpec,
     at_most,
+    is_day,
     listed,
+    matching,
     some,
 )
 from citrix_netpolicy.inputs.include import is_below, is_relative, with_included
@@ -44,6 +47,7 @@ from citrix_netpolicy.syntax import document
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from datetime import date
 
     from citrix_netpolicy.errors import Mark
     from citrix_netpolicy.syntax.document import Document
@@ -81,18 +85,6 @@ def _prefix(value: Any) -> net.Prefix:
     return net.Prefix.parse(str(value))
 
 
-def _matching(pattern: str, what: str) -> tuple[BeforeValidator, WithJsonSchema]:
-    """Return the metadata of a text that matches `pattern` as a whole; `what` says so to people."""
-    expression = re.compile(pattern)
-
-    def check(value: Any) -> Any:
-        if isinstance(value, str) and not expression.fullmatch(value):
-            raise ValueError(f"{shown(value)} is not a valid {what}")
-        return value
-
-    return BeforeValidator(check), WithJsonSchema({"type": "string", "pattern": f"^({pattern})$"})
-
-
 def _tier_name(value: Any) -> Any:
     # A tier's name goes into the names of cloud groups. What a cloud refuses there is its target's to say.
     if isinstance(value, str) and (not value.strip() or value != value.strip() or not value.isprintable()):
@@ -110,23 +102,8 @@ def _reason(value: Any) -> Any:
     return value
 
 
-def _day(value: Any) -> Any:
-    if type(value) is date:
-        return value.isoformat()
-    if isinstance(value, str) and not _is_day(value):
-        raise ValueError(f"{shown(value)} is not a valid day; write it as YYYY-MM-DD")
-    return value
-
-
-def _is_day(text: str) -> bool:
-    try:
-        return date.fromisoformat(text).isoformat() == text
-    except ValueError:
-        return False
-
-
 def _dated(version: str) -> str:
-    if not _is_day(version.removesuffix("-preview")):
+    if not is_day(version.removesuffix("-preview")):
         raise ValueError(f"{shown(version)} is not a valid API version: there is no such day")
     return version
 
@@ -140,31 +117,24 @@ Prefix = Annotated[
 _WORD: Final = "[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9])?"
 Word = Annotated[
     str,
-    *_matching(_WORD, "name: letters, digits, `.`, `_` and `-`, at most 64"),
+    *matching(_WORD, "name: letters, digits, `.`, `_` and `-`, at most 64"),
 ]
 Name = Annotated[str, BeforeValidator(_tier_name), at_most(limits.NAME, "characters")]
 GroupId = Annotated[
     str,
-    *_matching(
+    *matching(
         "([0-9]{12}/)?sg-[0-9a-f]{8,17}", "security group id such as sg-0123456789abcdef0 or account/sg-..."
     ),
 ]
-ListId = Annotated[str, *_matching("pl-[0-9a-f]{8,17}", "prefix list id such as pl-0123456789abcdef0")]
+ListId = Annotated[str, *matching("pl-[0-9a-f]{8,17}", "prefix list id such as pl-0123456789abcdef0")]
 TagName = Annotated[
-    str, *_matching(r"[A-Z][A-Za-z0-9]*(\.[A-Za-z0-9]+)*", "service tag such as Storage.WestEurope")
+    str, *matching(r"[A-Z][A-Za-z0-9]*(\.[A-Za-z0-9]+)*", "service tag such as Storage.WestEurope")
 ]
 Text = Annotated[str, at_most(limits.TEXT, "characters")]
 # One item, or a list of some. Validators hide the bound from the schema, so it is told there again.
 _Prefixes = Prefix | Annotated[tuple[Prefix, ...], Field(min_length=1)]
 _Words = Word | Annotated[tuple[Word, ...], Field(min_length=1)]
 _Names = Name | Annotated[tuple[Name, ...], Field(min_length=1)]
-DomainName = Annotated[
-    str,
-    *_matching(
-        r"(\*\.)?([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.)+[A-Za-z][A-Za-z0-9-]{0,62}",
-        "DNS name such as api.example.com or *.example.com",
-    ),
-]
 _DomainNames = DomainName | Annotated[tuple[DomainName, ...], Field(min_length=1)]
 _Texts = Text | Annotated[tuple[Text, ...], Field(min_length=1)]
 Subjects = Annotated[
@@ -205,14 +175,14 @@ Services = Annotated[
 ]
 ApiVersion = Annotated[
     str,
-    *_matching("20[0-9]{2}-[01][0-9]-[0-3][0-9](-preview)?", "API version such as 2025-05-01"),
+    *matching("20[0-9]{2}-[01][0-9]-[0-3][0-9](-preview)?", "API version such as 2025-05-01"),
     AfterValidator(_dated),
 ]
 Reason = Annotated[Text, BeforeValidator(_reason)]
 # A site, or a zone of it.
 PlaceName = Annotated[
     str,
-    *_matching(
+    *matching(
         f"{_WORD}(/{_WORD})?",
         "place: the name of a site, or `site/zone`",
     ),
@@ -233,7 +203,6 @@ Features = dict[str, StrictBool]
 _FEATURES_OF_AN_END: Final = (
     "features on or off for what this end takes part in, whatever the deployment says"
 )
-Day = Annotated[str, BeforeValidator(_day), WithJsonSchema({"type": "string", "format": "date"})]
 
 
 class Justified(Part):
@@ -592,6 +561,9 @@ class Deployment(Model):  # noqa: PLW1641 - it holds maps, so it has no hash
     name: Word = Field(description="the name of the deployment; group names begin with it")
     edition: Edition | None = Field(
         default=None, description="the edition of the catalogue and its defaults; the newest when left out"
+    )
+    citrix_cloud_region: Text | None = Field(
+        default=None, description="the region of Citrix Cloud; the names of all regions when left out"
     )
     cloud: Cloud | None = Field(default=None, description="short for one network, `main`, in this cloud")
     networks: Annotated[dict[Word, Network], at_most(limits.NETWORKS, "networks")] = Field(

@@ -6,15 +6,18 @@ import csv
 import io
 import json
 from collections import Counter
+from datetime import timedelta
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from citrix_netpolicy.inputs.base import FIRST_EDITION
 from citrix_netpolicy.net import Protocol, ServiceSet, ports
 from citrix_netpolicy.plain import plain
 from citrix_netpolicy.syntax.markdown import cell, table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from datetime import date
 
     from citrix_netpolicy.inputs.catalog import Catalog, CatalogService, Citation, Entry
 
@@ -28,6 +31,7 @@ __all__ = [
     "export_json",
     "export_markdown",
     "feature_lines",
+    "review_lines",
     "role_lines",
     "select",
     "service_lines",
@@ -44,7 +48,7 @@ def select(
     feature: str | None = None,
     port: int | None = None,
 ) -> list[Entry]:
-    """Return the entries that fit every filter; a product fits by a part of its name, in any case."""
+    """Return the entries that fit every filter; a product fits by a part of one of its names, in any case."""
 
     def fits(entry: Entry) -> bool:
         roles = {
@@ -52,13 +56,40 @@ def select(
         }
         features = {name.removeprefix("!") for name in _conditions(entry)}
         return (
-            (product is None or product.lower() in entry.product.lower())
+            (product is None or any(product.lower() in name.lower() for name in _called(catalog, entry)))
             and (role is None or role in roles)
             and (feature is None or feature in features)
             and (port is None or any(_has_port(service, port) for service in entry.services))
         )
 
     return [entry for entry in catalog.entries if fits(entry)]
+
+
+def review_lines(catalog: Catalog, today: date) -> Iterator[str]:
+    """Yield what should be read again, a line for each entry and why.
+
+    An entry counts when nobody has read any of its sources within a year of `today`, when its evidence is
+    `unverified`, or when another reading of its sources is `contested`.
+    """
+    year_ago = today - timedelta(days=365)
+    for entry in catalog.entries:
+        days = [day for citation in entry.citations if (day := catalog.read_on(citation))]
+        why = []
+        if not days:
+            why.append("nobody has read a source of it")
+        elif max(days) < year_ago.isoformat():
+            why.append(f"read last on {max(days)}")
+        if entry.evidence == "unverified":
+            why.append("unverified")
+        if entry.contested:
+            why.append(f"contested: {entry.contested}")
+        if why:
+            yield f"{entry.id}: {'; '.join(why)}"
+
+
+def _called(catalog: Catalog, entry: Entry) -> tuple[str, ...]:
+    known = catalog.products.get(entry.product)
+    return (entry.product, *(known.aliases if known else ()))
 
 
 def _conditions(entry: Entry) -> Iterator[str]:
@@ -94,6 +125,9 @@ def entry_lines(catalog: Catalog, entry: Entry) -> Iterator[str]:
     for key, value in (
         ("features", ", ".join(entry.features)),
         ("names", ", ".join(entry.names)),
+        *((f"names, {region}", ", ".join(names)) for region, names in sorted(entry.regional.items())),
+        ("otherwise", entry.otherwise),
+        ("since", entry.since if entry.since != FIRST_EDITION else ""),
         ("versions", entry.versions),
     ):
         if value:
@@ -105,11 +139,14 @@ def entry_lines(catalog: Catalog, entry: Entry) -> Iterator[str]:
     for citation in catalog.citations(entry):
         title = catalog.documents[citation.document].title
         line = "" if citation.line is None else f", line {citation.line}"
-        yield f"  cited        {title}: {citation.section}{line}"
+        day = catalog.read_on(citation)
+        yield f"  cited        {title}: {citation.section}{line} ({f'read {day}' if day else 'not seen'})"
     if entry.as_written:
         yield f"  as written   {entry.as_written}"
     if entry.erratum:
         yield f"  erratum      {entry.erratum}"
+    if entry.contested:
+        yield f"  contested    {entry.contested}"
 
 
 def role_lines(catalog: Catalog) -> Iterator[str]:
@@ -169,6 +206,9 @@ def _as_json(entry: Entry) -> dict[str, Any]:
         data["citations"] = [_citation_json(citation) for citation in entry.citations]
     more = {
         "names": list(entry.names),
+        "regional": {region: list(names) for region, names in entry.regional.items()},
+        "otherwise": entry.otherwise,
+        "contested": entry.contested,
         "versions": entry.versions,
         "duplicate_of": entry.duplicate_of,
         "erratum": entry.erratum,
@@ -223,8 +263,9 @@ def export_markdown(catalog: Catalog) -> str:
     lines = [_GENERATED, "# The catalogue", "", f"{len(catalog.entries)} entries.", ""]
     lines += [*table(("Product", "Entries", "Treatments"), _counts(catalog)), ""]
     for product, entries in groupby(_by_product(catalog), key=lambda entry: entry.product):
-        lines += [f"## {cell(product)}", ""]
-        heads = (
+        told = list(entries)
+        lines += [f"## {cell(product)}", "", *_frozen(catalog, told)]
+        heads: tuple[str, ...] = (
             "Entry",
             "Source",
             "Destination",
@@ -235,15 +276,29 @@ def export_markdown(catalog: Catalog) -> str:
             "Cited",
             "Purpose",
         )
-        lines += [*table(heads, map(_cells, entries)), ""]
+        lines += [*table(heads, map(_cells, told)), ""]
     bundles = ((name, b.description, ", ".join(b.entries)) for name, b in sorted(catalog.bundles.items()))
     lines += ["## Bundles", "", *table(("Bundle", "What it is", "Entries"), bundles), ""]
     lines += ["## Features", "", *table(("Feature", "Default", "What it does"), _features(catalog)), ""]
     parameters = ((name, p.protocol, p.description) for name, p in sorted(catalog.parameters.items()))
     lines += ["## Parameters", "", *table(("Parameter", "Protocol", "What it moves"), parameters), ""]
-    documents = ((name, d.publisher, d.title, d.note) for name, d in sorted(catalog.documents.items()))
-    lines += ["## Documents", "", *table(("Document", "Publisher", "Title", "Note"), documents)]
+    documents = (
+        (name, d.publisher, d.title, d.state or "-", d.read or "not seen", d.address or "-", d.note)
+        for name, d in sorted(catalog.documents.items())
+    )
+    heads = ("Document", "Publisher", "Title", "State", "Read", "Page", "Note")
+    lines += ["## Documents", "", *table(heads, documents)]
     return "\n".join(lines) + "\n"
+
+
+def _frozen(catalog: Catalog, entries: Iterable[Entry]) -> Iterator[str]:
+    """Yield what the entries of a product rest on of which no later state could be had."""
+    cited = {(citation.document, citation.section): None for entry in entries for citation in entry.citations}
+    for document, section in cited:
+        known = catalog.documents[document]
+        if section in known.frozen:
+            yield f"Of the section `{section}` of `{document}` ({known.state}) no later state could be had."
+            yield ""
 
 
 def export_errata(catalog: Catalog) -> str:
@@ -257,9 +312,9 @@ def export_errata(catalog: Catalog) -> str:
         "",
     ]
     for product, entries in groupby(_by_product(catalog), key=lambda entry: entry.product):
-        told = [entry for entry in entries if entry.erratum]
+        told = [entry for entry in entries if entry.erratum or entry.contested]
         if told:
-            rows = ((e.id, _cited(e), e.as_written or "-", _meant(e), e.erratum) for e in told)
+            rows = ((e.id, _cited(e), e.as_written or "-", _meant(e), _why(e)) for e in told)
             heads = ("Entry", "Cited", "As written", "As the catalogue has it", "Why")
             lines += [f"## {cell(product)}", "", *table(heads, rows), ""]
     return "\n".join(lines).rstrip("\n") + "\n"
@@ -301,6 +356,10 @@ def _features(catalog: Catalog) -> Iterator[tuple[str, str, str]]:
         if feature.default and feature.roles:
             default = f"on with {', '.join(feature.roles)}"
         yield name, default, feature.description
+
+
+def _why(entry: Entry) -> str:
+    return f"{entry.erratum} Contested: {entry.contested}".strip() if entry.contested else entry.erratum
 
 
 def _cited(entry: Entry) -> str:
