@@ -79,7 +79,7 @@ def test_a_feature_that_is_off_lists_nothing() -> None:
 
 def test_a_name_that_the_source_does_not_print_is_listed_as_unknown() -> None:
     tiers = {"netscaler-mgmt": ["10.0.0.0/28"], "vda": ["10.0.1.0/24"]}
-    found = compiled(tiers=tiers, features={"waf-signatures": True})
+    found = compiled(tiers=tiers, features={"waf-signatures": True}, edition="2026.11")
     assert [(row["name"], row["entry"]) for row in rows(found)] == [(None, "adc-waf-signatures")]
     assert "(not printed in the source)" in allowlist_files(found, "main")[TABLE_FILE]
 

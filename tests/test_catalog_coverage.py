@@ -84,7 +84,7 @@ UNUSED: dict[str, dict[str, str]] = {
     "roles": {"ext-stun": "the external variant of HDX Direct has no entry"},
 }
 # Roles that only explain why a row gives no rule.
-NEVER_AN_END = {"command-center", "dhcp", "netscaler-lom"}
+NEVER_AN_END = {"command-center", "dhcp", "ext-cloud-platform", "netscaler-lom"}
 
 
 def cited_lines(entry: Entry) -> set[int]:
@@ -177,6 +177,7 @@ def test_what_is_unverified_is_off_unless_a_site_asks_for_it(catalog: Catalog) -
         entry.id
         for entry in catalog.entries
         if entry.evidence == "unverified"
+        and entry.treatment in ("enforce", "name")
         and not any(
             not name.startswith("!") and not catalog.features[name].default for name in entry.features
         )

@@ -115,11 +115,11 @@ def test_the_json_has_the_shape_that_is_promised(capsys: pytest.CaptureFixture[s
         assert all(set(citation) == set(entry["citation"]) for citation in entry.get("citations", ()))
         for service in entry["services"]:
             assert all(first <= last for first, last in service["ports"])
-    (heartbeat,) = (entry for entry in document["entries"] if entry["id"] == "adc-ha-heartbeat")
-    assert heartbeat["services"] == [{"protocol": "udp", "ports": [[3003, 3003]]}]
-    section = {"document": "citrix-communication-ports", "section": "Citrix ADC", "line": 8}
-    assert heartbeat["citation"] == section
-    assert "citations" not in heartbeat
+    (sync,) = (entry for entry in document["entries"] if entry["id"] == "adc-ha-file-sync")
+    assert sync["services"] == [{"protocol": "tcp", "ports": [[22, 22]]}]
+    section = {"document": "citrix-communication-ports", "section": "Citrix ADC", "line": 14}
+    assert sync["citation"] == section
+    assert "citations" not in sync
 
 
 def test_an_entry_for_several_lines_lists_its_citations() -> None:

@@ -16,10 +16,21 @@ GATEWAY_SERVICE = {"*.nssvc.net", "*.c.nssvc.net", "*.g.nssvc.net"}
 ZERO_TOUCH = {"*.citrixnetworkapi.net"}
 # Every entry with treatment `name`, and the names that a firewall or proxy must let through for it.
 NAMES: dict[str, set[str]] = {
+    "adc-aws-failover": {"*.amazonaws.com"},
     "adc-bot-signatures": set(),  # the document prints no name
     "adc-call-home": {"callhome.citrix.com", "cis.citrix.com", "taas.citrix.com"},
+    "adc-certificate-status": set(),  # they stand in the certificates
+    "adc-identity-provider": set(),  # they are those of the provider
+    "adc-license-activation": {"las.cloud.com"},
+    "adc-push-otp": {"mfa.cloud.com", "trust.citrixworkspacesapi.net"},
     "adc-waf-signatures": set(),
     "admin-pvs-console-cloud": set(),
+    "agent-console-service": {
+        "adm.cloud.com",
+        "*.adm.cloud.com",
+        "agent.adm.cloud.com",
+        "*.agent.adm.cloud.com",
+    },
     "app-layering-aws-api": {"ec2.amazonaws.com"},
     "app-layering-azure-api": {"management.azure.com"},
     "app-layering-google-cloud-api": {"compute.googleapis.com"},
@@ -55,9 +66,23 @@ NAMES: dict[str, set[str]] = {
     "wem-service-agent": {"*.wem.cloud.com"},
     "xenmobile-apns": {"*.push.apple.com"},
     "xenmobile-cloud-services": set(),
+    "console-license-activation": {"las.cloud.com"},
+    "ddc-aws-api": {"*.amazonaws.com"},
+    "ddc-azure-api": {"management.azure.com", "login.microsoftonline.com", "*.blob.core.windows.net"},
+    "license-activation": {
+        "las.cloud.com",
+        "cis.citrix.com",
+        "trust.citrixnetworkapi.net",
+        "trust.citrixworkspacesapi.net",
+        "core.citrixworkspacesapi.net",
+        "customers.citrixworkspacesapi.net",
+    },
+    "mcs-worker-s3": {"*.amazonaws.com"},
+    "uberagent-license": set(),  # it has those of regions alone
 }
 REQUIRES: dict[str, set[str]] = {
     "ad-member-dynamic-rpc": {"ad-member-baseline"},
+    "adc-cloud-failover": {"adc-ha"},
     "adm-agent": {"adm"},
     "adm-ha": {"adm"},
     "app-layering-aws": {"app-layering"},
@@ -65,6 +90,7 @@ REQUIRES: dict[str, set[str]] = {
     "app-layering-google-cloud": {"app-layering"},
     "app-layering-nfs": {"app-layering"},
     "app-layering-nutanix": {"app-layering"},
+    "app-layering-packer": {"app-layering"},
     "app-layering-telemetry": {"app-layering"},
     "app-layering-unverified": {"app-layering"},
     "cloud-host-management": {"citrix-cloud"},
@@ -77,6 +103,7 @@ REQUIRES: dict[str, set[str]] = {
     "pvs-bdm": {"pvs"},
     "pvs-imaging": {"pvs"},
     "pvs-pxe": {"pvs"},
+    "pvs-target-control": {"pvs"},
     "pvs-tftp": {"pvs"},
     "radius-legacy-port": {"radius-auth"},
     "remote-assistance-dynamic-ports": {"remote-assistance"},
@@ -84,6 +111,7 @@ REQUIRES: dict[str, set[str]] = {
     "rendezvous-v2": {"rendezvous", "session-reliability"},
     "sdwan-wanop-ssl": {"sdwan"},
     "sdwan-ztd": {"sdwan"},
+    "tls-to-print-server": {"universal-print"},
     "wem-1909": {"wem"},
 }
 CONFLICTS: set[frozenset[str]] = {frozenset({"wem-1909", "wem-1912"})}
@@ -94,6 +122,20 @@ CATALOG = Catalog.default()
 def test_every_destination_that_is_known_by_name_has_its_names() -> None:
     named = {entry.id: set(entry.names) for entry in CATALOG.entries if entry.treatment == "name"}
     assert named == NAMES
+
+
+def test_names_of_regions_are_those_of_the_pages() -> None:
+    everywhere = {"api.cloud.com", "api-us.cloud.com"}
+    assert {
+        entry.id: {region: set(names) for region, names in entry.regional.items()}
+        for entry in CATALOG.entries
+        if entry.regional
+    } == {
+        "license-activation": {"eu": {"api-eu.cloud.com"}},
+        "uberagent-license": {
+            "us": everywhere, "eu": everywhere, "ap-s": everywhere, "jp": {"api.citrixcloud.jp"},
+        },
+    }  # fmt: skip
 
 
 def test_names_stand_where_a_destination_is_known_by_them_and_nowhere_else() -> None:

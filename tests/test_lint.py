@@ -19,7 +19,11 @@ SOUND: dict[str, Any] = {
     "cloud": "aws",
     "tiers": {
         "netscaler-vip": ["10.0.0.0/28"],
-        "netscaler-mgmt": ["10.0.0.16/28"],
+        # What has only a name is the matter of other tests.
+        "netscaler-mgmt": {
+            "subnets": ["10.0.0.16/28"],
+            "features": {"adc-license-activation": False, "adc-cloud-failover": False},
+        },
         "netscaler-snip": ["10.0.0.32/28"],
         "storefront": ["10.0.1.4"],
         "ddc": ["10.0.2.0/28"],
@@ -131,7 +135,12 @@ def _with(kind: str, **ends: Any) -> dict[str, Any]:
     return {kind: {**SOUND[kind], **ends}}
 
 
-PRINT = {"print": {"roles": ["universal-print-server"], "subnets": ["10.0.9.0/28"]}}
+PRINT_SERVER = {
+    "roles": ["universal-print-server"],
+    "subnets": ["10.0.9.0/28"],
+    "features": {"universal-print": False},
+}
+PRINT = {"print": PRINT_SERVER}
 MOBILE = {"vda": {"roles": ["vda", "xenmobile-server"], "subnets": ["10.0.3.0/24"]}}
 MEMBER = {"host": {"roles": [], "subnets": ["10.0.9.0/28"], "domain-member": True}}
 NO_DNS = {"directory": {"roles": ["domain-controller"], "addresses": ["10.9.1.1"]}}
@@ -162,7 +171,7 @@ def test_what_cannot_work_is_found(changes: dict[str, Any], expected: set[str]) 
 
 
 def test_findings_are_accepted_by_code_and_subject() -> None:
-    tiers = {**SOUND["tiers"], "print": {"roles": ["universal-print-server"], "subnets": ["10.0.9.0/28"]}}
+    tiers = {**SOUND["tiers"], **PRINT}
     accept = [{"finding": "idle-role", "subject": "print", "reason": "Own flows will come"}]
     assert findings(tiers=tiers) == {"idle-role": ["print"]}
     assert findings(tiers=tiers, accept=accept) == {}
@@ -383,6 +392,7 @@ exclude:
     assert places == {
         "open-to-the-world": {("brokers", 6)},
         "not-for-the-internet": {("admin-workstation", 9)},
+        "names-not-reached": {("netscaler-mgmt", 5)},
         "egress-to-any-address": {("cloud-connector", 7)},
         "feature-without-effect": {("tacacs-auth", 12)},
         "port-taken": {("xml-service-port", 14)},

@@ -401,14 +401,16 @@ class Catalog(Model):
         Entries and features that came later are still there, and their `since` says so.
         """
         last = self.newest_edition if edition is None else edition
-        if last not in self._of_editions:
+        # A copy of a catalogue takes what is kept here with it, and may have other words.
+        of, found = self._of_editions.get(last, (None, self))
+        if of is None or of.entries is not self.entries or of.features is not self.features:
             words = {name: getattr(self, name) for name in type(self).model_fields}
             words["features"] = {name: feature.as_of(last) for name, feature in self.features.items()}
             words["entries"] = tuple(entry.as_of(last) for entry in self.entries)
             found = Catalog.model_construct(_fields_set=None, **words)
-            found._of_editions[last] = found
-            self._of_editions[last] = found
-        return self._of_editions[last]
+            found._of_editions[last] = (found, found)
+            self._of_editions[last] = (self, found)
+        return found
 
     def decisive_json(self, edition: str | None) -> str:
         """Return as JSON what decides about rules in an edition, without what came later or is for readers.
@@ -443,7 +445,8 @@ class Catalog(Model):
         return json.dumps(told)
 
     @cached_property
-    def _of_editions(self) -> dict[str, Catalog]:
+    def _of_editions(self) -> dict[str, tuple[Catalog, Catalog]]:
+        """For each edition, the catalogue that was asked and what it is there."""
         return {}
 
     def entries_of(self, name: str) -> tuple[str, ...]:

@@ -66,8 +66,12 @@ parameters:
 # Catalogue entries that the site does without, each with its reason.
 # exclude: [{entry: ddc-vda-local-host-cache, reason: No Local Host Cache here}]
 
-# What has only a name, such as Citrix Cloud: listed (default), open, {through: firewall}, or a proxy.
-# names: {through: proxy, end: web-proxy, port: 8080}
+# What has only a name, such as the service that activates licences, passes a firewall that filters names.
+# Other ways: {through: proxy, end: web-proxy, port: 8080}, open, or listed (default: groups stay shut to it).
+names: {through: firewall}
+
+# Citrix Cloud has names of its own in each region; without this the names of all regions are listed.
+# citrix-cloud-region: eu
 
 # egress: open          # leave outbound connections alone (default: restricted)
 # cidrs: stable         # keep prefixes as declared (default: exact, the fewest rules)

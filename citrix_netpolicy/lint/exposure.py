@@ -107,13 +107,16 @@ def destinations_by_name(compiled: Compiled) -> Iterator[Finding]:
                 cause for cause in needed if cause in compiled.entries and compiled.entries[cause].essential
             )
             if essential:
+                # What several entries need is often the same.
+                otherwise = dict.fromkeys(compiled.entries[cause].otherwise for cause in essential)
                 yield Finding(
                     "names-not-reached",
                     tier,
                     f"tier `{tier}` does not work without destinations that have only a name, and its group "
                     f"stays shut to them: {', '.join(essential)}",
                     "say what lets them through: `names: {through: firewall}`, "
-                    "`names: {through: proxy, end: ..., port: ...}`, or `names: open`",
+                    "`names: {through: proxy, end: ..., port: ...}`, or `names: open`"
+                    + "".join(f"; {one}" for one in otherwise if one),
                     locations=compiled.at("tiers", tier),
                     network=deployment.network_of(tier),
                 )

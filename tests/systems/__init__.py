@@ -2,7 +2,8 @@
 
 The tables beside this file were written by hand from the document, never from the catalogue. A flow is a
 line `source -> destination: tcp 80, 443; udp 3003  # L8`, in roles; `=>` says that the destination is known
-by name only. The comment cites the line of the document, or another source in words.
+by name only. The comment cites the line of the document, or another source in words. A site is one of the
+first edition, which knew the document alone, unless it asks for the newest.
 """
 
 from __future__ import annotations
@@ -194,9 +195,11 @@ def _site(system: str, name: str, item: Mapping[str, Any], change: Mapping[str, 
     told += [f"{role} behind {', '.join(ends)}" for role, ends in change.get("behind", {}).items()]
     told += ["on both address families"] if change.get("ipv6", False) else []
     told += [f"{key}={value}" for key, value in change.get("parameters", {}).items()]
+    edition = item.get("edition", "2026.11")
     deployment = Deployment(
         name="site",
-        cloud="aws",
+        edition=None if edition == "newest" else edition,
+        cloud=item.get("cloud", "aws"),
         tiers=tiers,
         external=people,
         features=features,
