@@ -53,6 +53,8 @@ TWINS: tuple[frozenset[str], ...] = (
     ),
     frozenset({"mobile-device-apns", "mobile-device-fcm"}),
     frozenset({"xenmobile-apns", "xenmobile-cloud-services"}),
+    # The plug-in for Packer opens the appliance where administrators do.
+    frozenset({"app-layering-console", "app-layering-packer-appliance"}),
     # Two documents speak of the time of an ADC.
     frozenset({"adc-ntp", "endpoint-management-gateway-ntp"}),
 )
