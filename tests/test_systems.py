@@ -73,6 +73,9 @@ SETTLED: Flows = parse_flows(
     """
     hypervisor-host -> syslog: tcp 514
     hypervisor-host -> ntp: tcp 123
+    netscaler-mgmt -> ntp: tcp 123
+    netscaler-snip -> ntp: tcp 123
+    xenmobile-server -> ntp: tcp 123
     hypervisor-host -> file-server: udp 139, 445
     """
 )
