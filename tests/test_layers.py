@@ -38,7 +38,7 @@ ORDER = (
     "targets.aws.groups targets.azure.attributes targets.azure.effective",
     "targets.aws.ec2_json targets.aws.terraform",
     "targets.azure.arm_json targets.azure.bicep targets.azure.terraform",
-    "found.folder reports.allowlist reports.catalog inputs.schema inputs.starter",
+    "found.folder reports.allowlist reports.catalog reports.catalog_diff inputs.schema inputs.starter",
     "journal",
     "folder",
     "readback",

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date
 from typing import TYPE_CHECKING
 
 from citrix_netpolicy.cli import Exit
-from citrix_netpolicy.cli.arguments import port, word
+from citrix_netpolicy.cli.arguments import path, port, word
 from citrix_netpolicy.cli.output import say, warn
 from citrix_netpolicy.errors import InputError, Problem, nearest
-from citrix_netpolicy.inputs.catalog import load_catalog
+from citrix_netpolicy.inputs.catalog import load_catalog, load_state
+from citrix_netpolicy.inputs.deployment import Deployment
 from citrix_netpolicy.reports import catalog as catalog_report
 
 if TYPE_CHECKING:
@@ -55,6 +57,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     review.set_defaults(run=lambda _: _print(catalog_report.review_lines(_newest(), date.today())))
 
+    diff = commands.add_parser("diff", help="tell how two states of the catalogue differ")
+    diff.add_argument("old", type=word, metavar="OLD", help="an edition, an exported file, or a folder")
+    diff.add_argument(
+        "new", type=word, metavar="NEW", nargs="?", help="the same; the newest edition when left out"
+    )
+    diff.add_argument(
+        "--deployment", type=path, metavar="FILE", action="append", default=[], dest="deployments",
+        help="tell which rules of this deployment change, and because of what; may be repeated",
+    )  # fmt: skip
+    diff.add_argument("--format", choices=("text", "json"), default="text")
+    diff.set_defaults(run=_catalog_diff)
+
     export = commands.add_parser("export", help="print the whole catalogue")
     export.add_argument("--format", choices=sorted(catalog_report.EXPORTS), default="json")
     export.set_defaults(run=_catalog_export)
@@ -89,6 +103,24 @@ def _entry_lines(id_: str) -> Iterator[str]:
 
 def _catalog_export(options: argparse.Namespace) -> Exit:
     return _print(catalog_report.EXPORTS[options.format](_newest()).split("\n")[:-1])
+
+
+def _catalog_diff(options: argparse.Namespace) -> Exit:
+    """Tell the difference; the exit code is 1 where there is one, as that of `diff` is."""
+    from citrix_netpolicy.reports import catalog_diff  # noqa: PLC0415 - no other verb compiles here
+
+    states = [options.old, options.new or load_catalog().newest_edition]
+    old, new = map(load_state, states)
+    deployments = []
+    for file in options.deployments:
+        deployment = Deployment.load(file)
+        own = deployment.catalog_files()
+        ours = [load_state(state, *own) for state in states] if own else [old, new]
+        deployments.append(catalog_diff.diff_deployment(deployment, str(file), *ours))
+    found = catalog_diff.CatalogDiff(catalog_diff.diff_catalogs(old, new), tuple(deployments))
+    data = json.dumps(found.to_data(), indent=2).splitlines()
+    say(data if options.format == "json" else found.lines())
+    return Exit.FINDINGS if found.changes or any(one.lines for one in deployments) else Exit.DONE
 
 
 def _print(lines: Iterable[str]) -> Exit:

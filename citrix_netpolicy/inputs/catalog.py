@@ -8,6 +8,7 @@ from contextlib import suppress
 from datetime import date, timedelta
 from functools import cache, cached_property
 from hashlib import sha256
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 
 from pydantic import (
@@ -39,13 +40,23 @@ from citrix_netpolicy.syntax import document
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from importlib.resources.abc import Traversable
-    from pathlib import Path
 
     from citrix_netpolicy.errors import DataPath
     from citrix_netpolicy.net import ServiceSet
     from citrix_netpolicy.syntax.document import Document
 
-__all__ = ["Catalog", "Citation", "Entry", "Feature", "Parameter", "Role", "SourceDocument", "load_catalog"]
+__all__ = [
+    "Catalog",
+    "Citation",
+    "Entry",
+    "Feature",
+    "Parameter",
+    "Role",
+    "SourceDocument",
+    "load_catalog",
+    "load_state",
+    "spelled_out",
+]
 
 _ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*\Z")
 # A purpose becomes part of a rule description, so it keeps to what both clouds accept there.
@@ -334,6 +345,13 @@ class Entry(Model):
                 raise ValueError("`until` names an edition that is not after `since`")
         return self
 
+    def without_end(self) -> Entry:
+        """Return the entry without the editions in which services of it end, which are still to come."""
+        if all(one.until is None for one in self.services):
+            return self
+        services = tuple(one.model_copy(update={"until": None}) for one in self.services)
+        return self.model_copy(update={"services": services})
+
     def as_of(self, edition: str) -> Entry:
         """Return the entry with the services and citations that it had in an edition."""
         dated = any(one.since != FIRST_EDITION or one.until for one in self.services)
@@ -411,6 +429,23 @@ class Catalog(Model):
             found._of_editions[last] = (found, found)
             self._of_editions[last] = (self, found)
         return found
+
+    def of_edition(self, edition: str) -> Catalog:
+        """Return the catalogue as it was in an edition, without what came later. Raises InputError."""
+        if edition not in {FIRST_EDITION, *self.editions}:
+            hint = nearest(edition, self.editions)
+            message = f"unknown edition `{clean(edition)}`"
+            raise InputError(Problem(code="unknown-edition", message=message, hint=hint))
+        known = self.as_of(edition)
+        entries = tuple(entry.without_end() for entry in known.entries if entry.since <= edition)
+        ids = {entry.id for entry in entries}
+        words = {name: getattr(known, name) for name in type(self).model_fields} | {
+            "editions": {name: note for name, note in known.editions.items() if name <= edition},
+            "features": {name: one for name, one in known.features.items() if one.since <= edition},
+            "bundles": {name: one for name, one in known.bundles.items() if ids.issuperset(one.entries)},
+            "entries": entries,
+        }
+        return Catalog.model_construct(_fields_set=None, **words)
 
     def decisive_json(self, edition: str | None) -> str:
         """Return as JSON what decides about rules in an edition, without what came later or is for readers.
@@ -498,6 +533,31 @@ def _shipped_catalog() -> Catalog:
     return _checked_catalog() or compose_catalog(_shipped())
 
 
+def load_state(name: str, *files: Path) -> Catalog:
+    """Return a state of the catalogue: an edition of the shipped one, an exported file, or a folder of files.
+
+    `files` of a site's own come on top of it. Raises InputError when there is no such state, and with file
+    and line when a file is none or unsound.
+    """
+    if re.fullmatch("[0-9]{4}[.][0-9]{2}", name):
+        return load_catalog(*files).of_edition(name)
+    path = Path(name)
+    whole = [path]
+    if path.is_dir():
+        whole = sorted(file for file in path.iterdir() if file.suffix in (".yaml", ".yml"))
+        if not whole:
+            message = f"there is no catalogue file in `{clean(name)}`"
+            raise InputError(Problem(code="not-a-catalogue", message=message, mark=Mark(name, 1, 1)))
+    return compose_catalog([*map(_whole, whole), *map(_own, files)]).as_of(None)
+
+
+def _whole(file: Path) -> Document:
+    """Read a file that is a catalogue or a part of one: YAML, or what `catalog export` writes."""
+    found = document.load(file) if file.suffix in (".yaml", ".yml") else document.load_json(file)
+    _refuse_others(found)
+    return found
+
+
 # A deployment may come from a stranger, who names files to see what stands in them. So until a file has shown
 # that it is a catalogue, its problems are told in these words alone.
 _UNQUOTED: Final = {
@@ -508,6 +568,16 @@ _UNQUOTED: Final = {
     "too-deep": "values are nested too deep",
     "yaml-unsupported": "a part of YAML that is not read here: an alias, a tag, or several documents",
 }
+
+
+def _refuse_others(found: Document) -> None:
+    """Raise InputError for a file that is no catalogue."""
+    if not isinstance(found.data, dict) or not found.data.keys() & {*_VOCABULARIES, "entries"}:
+        hint = "a catalogue file has one of " + ", ".join(f"`{key}`" for key in ("entries", *_VOCABULARIES))
+        message = "this is not a catalogue file"
+        raise InputError(
+            Problem(code="not-a-catalogue", message=message, mark=Mark(found.file, 1, 1), hint=hint)
+        )
 
 
 def _own(file: Path) -> Document:
@@ -521,12 +591,7 @@ def _own(file: Path) -> Document:
             )
             for problem in error.problems
         ) from None
-    if not isinstance(found.data, dict) or not found.data.keys() & {*_VOCABULARIES, "entries"}:
-        hint = "a catalogue file has one of " + ", ".join(f"`{key}`" for key in ("entries", *_VOCABULARIES))
-        message = "this is not a catalogue file"
-        raise InputError(
-            Problem(code="not-a-catalogue", message=message, mark=Mark(found.file, 1, 1), hint=hint)
-        )
+    _refuse_others(found)
     return found
 
 
@@ -574,7 +639,11 @@ def checked_text() -> str:
     Every entry and every word has a line, so that branches which change different ones do not conflict.
     """
     catalog = json.loads(compose_catalog(_shipped()).to_json())
-    parts: dict[str, Any] = {"files": _digests(), **catalog}
+    return spelled_out({"files": _digests(), **catalog})
+
+
+def spelled_out(parts: Mapping[str, Any]) -> str:
+    """Return the parts of a catalogue as JSON in which every entry and every word has a line."""
     blocks = []
     for name, part in parts.items():
         if isinstance(part, list):

@@ -11,6 +11,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from citrix_netpolicy.inputs.base import FIRST_EDITION
+from citrix_netpolicy.inputs.catalog import spelled_out
 from citrix_netpolicy.net import Protocol, ServiceSet, ports
 from citrix_netpolicy.plain import plain
 from citrix_netpolicy.syntax.markdown import cell, table
@@ -28,6 +29,7 @@ __all__ = [
     "entry_list",
     "export_csv",
     "export_errata",
+    "export_full",
     "export_json",
     "export_markdown",
     "feature_lines",
@@ -386,7 +388,13 @@ def _service(service: CatalogService) -> str:
     return text
 
 
+def export_full(catalog: Catalog) -> str:
+    """Return everything as a catalogue file in JSON, which `catalog diff` reads."""
+    return spelled_out(json.loads(catalog.to_json()))
+
+
 EXPORTS: dict[str, Callable[[Catalog], str]] = {
+    "full": export_full,
     "json": export_json,
     "csv": export_csv,
     "markdown": export_markdown,

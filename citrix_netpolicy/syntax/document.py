@@ -148,6 +148,15 @@ def load(file: Traversable, name: str | None = None) -> Document:
     Raises InputError, with the file and where possible the line, when it cannot be read.
     """
     name = str(file) if name is None else name
+    return parse(_content(file, name), name)
+
+
+def load_json(file: Traversable) -> Document:
+    """Read a JSON file. Raises InputError as `load` does."""
+    return parse_json(_content(file, str(file)), str(file))
+
+
+def _content(file: Traversable, name: str) -> bytes:
     try:
         if isinstance(file, Path):
             content = read_file(file)
@@ -158,7 +167,7 @@ def load(file: Traversable, name: str | None = None) -> Document:
         reason = getattr(error, "strerror", None) or str(error)
         problem = Problem(code="unreadable", message=f"cannot read the file: {reason}", mark=Mark(name, 1, 1))
         raise InputError(problem) from None
-    return parse(content, name)
+    return content
 
 
 def parse(content: bytes, name: str) -> Document:
