@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from citrix_netpolicy import cli, disk
+from citrix_netpolicy import InputError, Problem, cli, disk
+from citrix_netpolicy.cli import schema as cli_schema
 from citrix_netpolicy.journal import is_interrupted
 
 if TYPE_CHECKING:
@@ -213,9 +214,30 @@ def test_terminated_at_any_moment(count: int, compiled: Path, tmp_path: Path) ->
             _, said = child.communicate()
         ended.append(child.returncode)
         # Before Python has set up anything, the signal ends it without a word.
-        assert child.returncode in (0, 143, -signal.SIGTERM)
+        assert child.returncode in (0, 143, -signal.SIGTERM), said
         if child.returncode == 143:
             assert len(said.splitlines()) == 1
             assert not is_interrupted(out)
         assert (_files(out) if out.exists() else {}) in (before, _files(compiled))
     assert ended.count(143) >= count / 6
+
+
+@pytest.mark.parametrize("raised", [RuntimeError, ValueError, InputError])
+def test_an_error_that_a_library_makes_of_a_signal_is_the_signal(
+    raised: type[Exception], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Libraries catch what is raised in the midst of them, and raise errors of their own."""
+
+    def run(options: object) -> object:
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except BaseException as end:
+            problem = Problem(code="unreadable", message=f"cannot read: {end}")
+            raise raised(problem if raised is InputError else str(end)) from end
+        return options
+
+    monkeypatch.setattr(cli_schema, "add_arguments", lambda parser: parser.set_defaults(run=run))
+    assert cli.main(["schema"]) == 143
+    assert capsys.readouterr().err.splitlines() == [
+        "error: interrupted by SIGTERM; every file is whole, either old or new"
+    ]

@@ -14,6 +14,8 @@ from citrix_netpolicy.version import __version__
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from citrix_netpolicy.cli.process import Signals
+
 __all__ = ["VERBS", "Exit", "main"]
 
 # Each verb and its line of help. The module of its name has `add_arguments`, which also says what to run.
@@ -37,8 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     mend_streams()
     try:
-        with signals_raised():
-            code = _run(sys.argv[1:] if arguments is None else list(arguments))
+        with signals_raised() as signals:
+            code = _run(sys.argv[1:] if arguments is None else list(arguments), signals)
             finish()
     except Ended as end:
         warn([f"error: interrupted by {end}; every file is whole, either old or new"])
@@ -51,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def _run(words: Sequence[str]) -> int:
+def _run(words: Sequence[str], signals: Signals) -> int:
     try:
         options = _parser(words).parse_args(words)
     except SystemExit as end:  # argparse has said what there is to say
@@ -61,6 +63,7 @@ def _run(words: Sequence[str]) -> int:
     try:
         code: Exit = options.run(options)
     except NetpolicyError as error:
+        signals.raise_again()
         from citrix_netpolicy.reports.summary import problem_lines  # noqa: PLC0415
 
         warn(problem_lines(error))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Ended", "discard", "mend_streams", "signals_raised"]
+__all__ = ["Ended", "Signals", "discard", "mend_streams", "signals_raised"]
 
 _STREAMS: Final = ("stdin", "stdout", "stderr")
 
@@ -27,11 +27,33 @@ class Ended(BaseException):
         super().__init__(self.signal.name)
 
 
+class Signals:
+    """The signals that have asked the process to end so far.
+
+    `Ended` is raised wherever the process is, and libraries turn what is raised in the midst of them into
+    errors of their own. So an error that comes after a signal is that signal.
+    """
+
+    def __init__(self) -> None:
+        self.arrived: list[int] = []
+
+    def end(self, number: int, _frame: object) -> None:
+        """Raise `Ended`: the handler of a signal."""
+        self.arrived.append(number)
+        raise Ended(number)
+
+    def raise_again(self) -> None:
+        """Raise `Ended` if a signal has arrived."""
+        if self.arrived:
+            raise Ended(self.arrived[0]) from None
+
+
 @contextmanager
-def signals_raised() -> Iterator[None]:
+def signals_raised() -> Iterator[Signals]:
     """Raise `Ended` where SIGINT or SIGTERM would end the process, so that it can leave all in order."""
+    signals = Signals()
     if threading.current_thread() is not threading.main_thread():
-        yield  # signals reach the main thread only
+        yield signals  # signals reach the main thread only
         return
     former: dict[int, Any] = {}
     try:
@@ -42,15 +64,14 @@ def signals_raised() -> Iterator[None]:
             # Who started us may have other plans for a signal, such as to ignore it.
             if signal.getsignal(number) == usual:
                 former[number] = usual
-                signal.signal(number, _raise)
-        yield
+                signal.signal(number, signals.end)
+        yield signals
+    except BaseException:
+        signals.raise_again()
+        raise
     finally:
         for held, handler in former.items():
             signal.signal(held, handler)
-
-
-def _raise(number: int, _frame: object) -> None:
-    raise Ended(number)
 
 
 def mend_streams() -> None:
