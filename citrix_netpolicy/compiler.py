@@ -229,6 +229,8 @@ class _Speller:
         self.grants: dict[tuple[str, Direction], list[Grant]] = {}
         self.everywhere = tuple(PrefixSet.of([Prefix(version, 0, 0)]) for version in (4, 6))
         self.ends = deployment.ends
+        # Earlier editions name the addresses of an external in both families, whatever the tier has.
+        self.is_per_family = deployment.has_edition("2026.12")
         self.sets = {name: _by_family(end.prefixes) for name, end in self.ends.items()}
         # The network of each tier and its families, which decide what its groups call their peers.
         self.places = {
@@ -307,13 +309,32 @@ class _Speller:
         external = self.ends[peer]
         if not isinstance(external, Tier):
             point = _point(external)
-            yield from (point,) if point else self.sets[peer].values()
+            yield from (point,) if point else self._of_families(tier, peer)
             return
         network = deployment.network_of(tier)
         if deployment.peers_of(network) == "group" and deployment.network_of(peer) == network:
             yield GroupReference(peer)
             return
-        yield from (found for version, found in self.sets[peer].items() if version in self.sets[tier])
+        alone = self._alone(tier) if tier == peer else ()
+        yield from (
+            found
+            for version, found in self.sets[peer].items()
+            if version in self.sets[tier] and version not in alone
+        )
+
+    def _of_families(self, tier: str, external: str) -> Iterator[PrefixSet]:
+        """Yield the addresses of an external in families that the tier has; others could carry no packet."""
+        for version, found in self.sets[external].items():
+            if not self.is_per_family or version in self.sets[tier]:
+                yield found
+
+    def _alone(self, tier: str) -> frozenset[int]:
+        """Return the families in which a tier is one machine, which sends itself nothing over a network."""
+        if not self.is_per_family:
+            return frozenset()
+        versions = [prefix.version for prefix in self.ends[tier].prefixes]
+        ones = {prefix.version for prefix in self.ends[tier].prefixes if prefix.first == prefix.last}
+        return frozenset(version for version in ones if versions.count(version) == 1)
 
     def _public(self, tier: str, peer: str, *, is_source: bool) -> tuple[PrefixSet, ...]:
         """Return the public addresses of a peer as `tier` sees it. Raises InputError where there are none."""

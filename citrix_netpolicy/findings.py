@@ -31,6 +31,7 @@ ACCEPTABLE: Final = LOSSES | {
     "no-name-server",
     "not-for-the-internet",
     "open-to-the-world",
+    "other-family",
     "pair-in-two-tiers",
     "pair-without-balancer",
     "parameter-unset",

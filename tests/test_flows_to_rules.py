@@ -115,6 +115,7 @@ def sites(draw: st.DrawFn) -> dict[str, Any]:
     )
     return {
         "name": "site",
+        "edition": draw(st.sampled_from([None, "2026.11"])),
         "networks": {name: networks[name] for name in sorted({tier["network"] for tier in tiers.values()})},
         "tiers": tiers,
         "external": external,

@@ -320,3 +320,93 @@ def test_the_order_of_networks_changes_no_file() -> None:
         for each in (data, turned)
     )
     assert one.files == two.files
+
+
+# Address families
+
+
+def _families(edition: str | None, peers: str = "cidr", **tiers: Any) -> dict[str, set[tuple[str, str]]]:
+    """Return the peers of each tier in rules, each with its direction."""
+    compilation = compile_deployment(
+        Deployment(
+            name="site",
+            cloud="aws",
+            edition=edition,
+            peers=peers,
+            tiers={"web": {"roles": [], "subnets": ["10.0.0.0/28"]}, **tiers},
+            external={"people": {"roles": [], "addresses": ["192.0.2.0/24", "2001:db8:9::/48"]}},
+            flows={
+                "in": {
+                    "source": "people",
+                    "destination": "web",
+                    "services": HTTPS,
+                    "reason": "People",
+                },
+                "out": {"source": "web", "destination": "people", "services": HTTPS, "reason": "And out"},
+            },
+        )
+    )
+    return {
+        group.tier: {(str(rule.direction), str(rule.peer)) for rule in group.rules}
+        for group in compilation.policy.groups
+    }
+
+
+HTTPS = {"protocol": "tcp", "ports": 443}
+
+
+def test_no_rule_is_for_a_family_that_the_tier_does_not_have() -> None:
+    ways = ("ingress", "egress")
+    assert _families(None)["web"] == {(way, "192.0.2.0/24") for way in ways}
+    # What the first edition had stays as it was.
+    both = {(way, peer) for way in ways for peer in ("192.0.2.0/24", "2001:db8:9::/48")}
+    assert _families("2026.11")["web"] == both
+    dual = {"roles": [], "subnets": ["10.0.0.0/28", "2001:db8::/64"]}
+    assert _families(None, web=dual)["web"] == both
+
+
+@pytest.mark.parametrize(
+    ("subnets", "own"),
+    [
+        (["10.0.1.4", "2001:db8:1::/64"], {"2001:db8:1::/64"}),
+        (["10.0.1.4", "10.0.1.6", "2001:db8:1::/64"], {"10.0.1.4/32", "10.0.1.6/32", "2001:db8:1::/64"}),
+        (["10.0.1.0/28", "2001:db8:1::4"], {"10.0.1.0/28"}),
+        (["10.0.1.4", "2001:db8:1::4"], set()),
+    ],
+)
+def test_a_machine_that_is_alone_in_a_family_has_no_rule_to_itself_there(
+    subnets: list[str], own: set[str]
+) -> None:
+    compilation = compile_deployment(
+        Deployment(
+            name="site",
+            cloud="aws",
+            peers="cidr",
+            tiers={
+                "web": {"roles": [], "subnets": subnets},
+                "app": {"roles": [], "subnets": ["10.0.2.0/28"]},
+            },
+            flows={"self": {"source": "web", "destination": "web", "services": HTTPS, "reason": "Peers"}},
+        )
+    )
+    rules = compilation.policy.group("web").rules
+    assert {str(rule.peer) for rule in rules} == own
+
+
+def test_addresses_that_no_rule_names_are_told() -> None:
+    site: dict[str, Any] = {
+        "name": "site",
+        "cloud": "aws",
+        "tiers": {"ddc": ["10.0.0.0/28"], "vda": ["10.0.1.0/24"]},
+        "external": {"admin-workstation": ["192.0.2.0/24", "2001:db8:9::/48"]},
+    }
+    told = [one for one in compile_deployment(Deployment(**site)).findings if one.code == "other-family"]
+    assert [(one.subject, one.severity) for one in told] == [("admin-workstation", "note")]
+    assert "IPv6" in told[0].message
+    for changed in (
+        {"edition": "2026.11"},
+        {"tiers": {**site["tiers"], "ddc": ["10.0.0.0/28", "2001:db8::/64"]}},
+        {"external": {"admin-workstation": ["192.0.2.0/24"]}},
+    ):
+        findings = compile_deployment(Deployment(**{**site, **changed})).findings
+        assert not [one for one in findings if one.code == "other-family"]

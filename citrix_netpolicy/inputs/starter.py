@@ -37,7 +37,7 @@ tiers:
 
 # Peers that get no group: people, and services outside the network.
 external:
-  user-device: [0.0.0.0/0, "::/0"]
+  user-device: [0.0.0.0/0]
   admin-workstation: [10.99.0.0/24]
   active-directory:
     roles: [domain-controller, dns]

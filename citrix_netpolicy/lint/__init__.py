@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from citrix_netpolicy.lint.compiled import Compiled
 from citrix_netpolicy.lint.exposure import (
+    addresses_of_another_family,
     destinations_by_name,
     not_for_the_internet,
     open_to_the_world,
@@ -53,6 +54,7 @@ CHECKS: Final[tuple[Callable[[Compiled], Iterator[Finding]], ...]] = (
     no_directory,
     open_to_the_world,
     not_for_the_internet,
+    addresses_of_another_family,
     destinations_by_name,
     shared_addresses,
     unserved_roles,

@@ -17,7 +17,13 @@ if TYPE_CHECKING:
     from citrix_netpolicy.net import Prefix
     from citrix_netpolicy.resolve import Flow, NamedDestination
 
-__all__ = ["destinations_by_name", "not_for_the_internet", "open_to_the_world", "shared_addresses"]
+__all__ = [
+    "addresses_of_another_family",
+    "destinations_by_name",
+    "not_for_the_internet",
+    "open_to_the_world",
+    "shared_addresses",
+]
 
 
 def open_to_the_world(compiled: Compiled) -> Iterator[Finding]:
@@ -74,6 +80,29 @@ def not_for_the_internet(compiled: Compiled) -> Iterator[Finding]:
             Severity.WARNING if is_missing else Severity.NOTE,
             locations=compiled.at("external", world),
         )
+
+
+def addresses_of_another_family(compiled: Compiled) -> Iterator[Finding]:
+    """Externals with addresses of a family that no tier has which they meet: no rule names these."""
+    deployment = compiled.deployment
+    if not deployment.has_edition("2026.12"):
+        return
+    met: dict[str, set[int]] = {}
+    for flow in compiled.resolution.flows:
+        for external, tier in ((flow.source, flow.destination), (flow.destination, flow.source)):
+            if external in deployment.external and tier in deployment.tiers:
+                met.setdefault(external, set()).update(p.version for p in deployment.tiers[tier].prefixes)
+    for external, families in sorted(met.items()):
+        others = {prefix.version for prefix in deployment.external[external].prefixes} - families
+        if others:
+            yield Finding(
+                "other-family",
+                external,
+                f"no rule names the IPv{others.pop()} addresses of `{external}`: its tiers have none",
+                "remove them, or add the subnets that tiers have in this family",
+                Severity.NOTE,
+                locations=compiled.at("external", external),
+            )
 
 
 def destinations_by_name(compiled: Compiled) -> Iterator[Finding]:

@@ -184,13 +184,14 @@ def _cited(catalog: Catalog, entry: Entry, before: tuple[str, ...] = ()) -> tupl
 def diff_deployment(deployment: Deployment, name: str, old: Catalog, new: Catalog) -> DeploymentDiff:
     """Return which rules and named destinations of a deployment come and go between two states.
 
-    The edition that the deployment names does not count: it is compiled with each state as it is. Raises
+    The edition that the deployment names does not count: it is compiled with the newest of each state. Raises
     InputError when it does not compile with one of them, and says with which.
     """
     compilations = []
     for word, catalog in (("old", old), ("new", new)):
         try:
-            compilations.append(compile_deployment(deployment.replace(edition=None), catalog))
+            pinned = deployment.replace(edition=catalog.newest_edition)
+            compilations.append(compile_deployment(pinned, catalog))
         except InputError as error:
             raise InputError(_with_state(problem, word) for problem in error.problems) from None
     before, after = map(_lines, compilations)

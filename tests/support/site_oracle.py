@@ -101,9 +101,15 @@ def _families(data: dict[str, Any], end: str) -> set[int]:
 def _is_seen(data: dict[str, Any], tier: str, peer: str, packet: Wire) -> bool:
     """Tell whether the packet's peer is what the rules of `tier` call `peer`."""
     external = data["external"].get(peer)
+    families = _families(data, tier)
+    knows_families = data.get("edition") != "2026.11"
     if external:
         seen = {
-            "address": external.get("addresses", []),
+            "address": [
+                one
+                for one in external.get("addresses", [])
+                if not knows_families or _version(one) in families
+            ],
             "tag": [external.get("service-tag")],
             "list": [external.get("prefix-list", {}).get("id")],
             "group": [external.get("security-group")],
@@ -111,7 +117,14 @@ def _is_seen(data: dict[str, Any], tier: str, peer: str, packet: Wire) -> bool:
     elif data["peers"] == "group" and data["tiers"][tier]["network"] == data["tiers"][peer]["network"]:
         seen = {"tier": [peer]}
     else:
-        families = _families(data, tier)
+        if tier == peer and knows_families:
+            # What has one address of a family sends nothing to itself there.
+            mine = data["tiers"][tier]["subnets"]
+            families = {
+                version
+                for version in families
+                if not _is_one_machine([one for one in mine if _version(one) == version])
+            }
         seen = {"address": [one for one in data["tiers"][peer]["subnets"] if _version(one) in families]}
     if packet.kind != "address":
         return packet.peer in seen.get(packet.kind, [])
