@@ -5,12 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import json
+from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from citrix_netpolicy import Catalog, cli
-from citrix_netpolicy.reports.catalog import EXPORTS, entry_lines, select
+from citrix_netpolicy.inputs.catalog import compose_catalog
+from citrix_netpolicy.reports.catalog import EXPORTS, entry_lines, review_lines, select
+from citrix_netpolicy.syntax import document
 
 CATALOG = Catalog.default()
 
@@ -163,3 +167,82 @@ def test_that_no_entry_matches_is_said(capsys: pytest.CaptureFixture[str]) -> No
     assert cli.main(["catalog", "list", "--product", "nope"]) == 0
     printed = capsys.readouterr()
     assert (printed.out, printed.err) == ("", "note: no entry matches\n")
+
+
+# What should be read again
+
+REVIEWED = """
+documents:
+  fresh: {title: T, publisher: P, read: 2026-01-01}
+  unseen: {title: T, publisher: P}
+roles: {a: {title: A, description: d, kind: host}, b: {title: B, description: d, kind: host}}
+product: P
+entries:
+"""
+REVIEWED_ENTRY = """
+  - id: %s
+    source: a
+    destination: b
+    purpose: x
+    services: [{protocol: tcp, ports: 80}]
+    citations: [{document: %s, section: S%s}]
+    evidence: %s%s
+"""
+
+
+@pytest.mark.parametrize(
+    ("told", "today", "said"),
+    [
+        (("fresh", "", "seen", ""), "2027-01-01", None),
+        (("fresh", "", "seen", ""), "2027-01-02", "read last on 2026-01-01"),
+        (("fresh", ", read: 2025-06-01", "seen", ""), "2026-06-01", None),
+        (("fresh", ", read: 2025-06-01", "seen", ""), "2026-06-02", "read last on 2025-06-01"),
+        (("unseen", "", "seen", ""), "2026-02-01", "nobody has read a source of it"),
+        (("unseen", ", read: 2026-01-01", "seen", ""), "2026-02-01", None),
+        (("fresh", "", "unverified", ""), "2026-02-01", "unverified"),
+        (("fresh", "", "seen", "\n    contested: Or 81"), "2026-02-01", "contested: Or 81"),
+        (
+            ("unseen", "", "unverified", "\n    contested: Or 81"),
+            "2026-02-01",
+            "nobody has read a source of it; unverified; contested: Or 81",
+        ),
+    ],
+)
+def test_what_should_be_read_again_is_told_with_the_reason(
+    told: tuple[str, str, str, str], today: str, said: str | None
+) -> None:
+    text = REVIEWED + REVIEWED_ENTRY % ("one", *told)
+    catalog = compose_catalog([document.parse(text.encode(), "words.yaml")])
+    lines = list(review_lines(catalog, date.fromisoformat(today)))
+    assert lines == ([] if said is None else [f"one: {said}"])
+
+
+def test_the_review_names_what_is_unverified_and_contested(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    code, out, _ = run(capsys, "review")
+    assert code == 0
+    named = {line.partition(":")[0] for line in out.splitlines()}
+    newest = CATALOG.as_of(None).entries
+    assert named >= {entry.id for entry in newest if entry.evidence == "unverified" or entry.contested}
+    assert "pvs-target-control" in named
+
+
+def test_a_section_without_a_later_state_says_so_and_dates_are_in_no_generated_file() -> None:
+    text = EXPORTS["markdown"](CATALOG.as_of(None))
+    frozen = CATALOG.documents["citrix-communication-ports"].frozen
+    assert "Citrix Gateway" in frozen
+    for section in frozen:
+        assert f"Of the section `{section}` of `citrix-communication-ports`" in text
+    modules = (Path(__file__).parent.parent / "examples").rglob("module/**/*")
+    assert not [
+        path for path in modules if path.is_file() and "2026-11-2" in path.read_text(encoding="utf-8")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("word", "product"), [("netscaler", "Citrix ADC"), ("XenServer", "Citrix Hypervisor")]
+)
+def test_a_product_is_found_by_its_other_names(word: str, product: str) -> None:
+    found = {entry.product for entry in select(CATALOG, product=word)}
+    assert product in found

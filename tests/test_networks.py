@@ -410,3 +410,25 @@ def test_addresses_that_no_rule_names_are_told() -> None:
     ):
         findings = compile_deployment(Deployment(**{**site, **changed})).findings
         assert not [one for one in findings if one.code == "other-family"]
+
+
+def test_who_must_answer_over_tls_is_told() -> None:
+    site: dict[str, Any] = {
+        "name": "site",
+        "networks": {"one": {"cloud": "aws"}, "two": {"cloud": "aws"}},
+        "tiers": {
+            "ddc": {"subnets": ["10.0.0.0/28"], "network": "one"},
+            "storefront": {"subnets": ["10.0.1.0/28"], "network": "two"},
+        },
+        "external": {"admin-workstation": ["10.9.0.0/24"]},
+    }
+    line = "  HTTP stays closed, so these must answer over TLS: ddc"
+
+    def told(network: str, **changes: Any) -> list[str]:
+        compilation = compile_deployment(Deployment(**site, **changes))
+        return [*summary_lines(compilation, render(compilation, "terraform", network))]
+
+    assert line in told("one")
+    assert not [one for one in told("two") if "TLS" in one]
+    assert line in told("one", features={"plaintext-xml": True})
+    assert line not in told("one", features={"plaintext-xml": True, "plaintext-studio": True})

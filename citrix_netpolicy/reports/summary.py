@@ -7,6 +7,7 @@ from itertools import groupby, islice
 from typing import TYPE_CHECKING, Final
 
 from citrix_netpolicy import limits
+from citrix_netpolicy.meeting import feature_states
 from citrix_netpolicy.omissions import (
     Distant,
     Excluded,
@@ -28,7 +29,7 @@ from citrix_netpolicy.reports.stats import stats_of
 _CROSSINGS: Final = 6  # entries between two places that are named without being asked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from citrix_netpolicy.compiler import Compilation
     from citrix_netpolicy.errors import NetpolicyError
@@ -71,6 +72,7 @@ def summary_lines(compilation: Compilation, module: Module, *, verbose: bool = F
             f"lower bound {group.lower_bound}, certificate: {group.certificate}"
         )
     yield from _crossings(compilation, verbose=verbose)
+    yield from _without_http(compilation, {group.tier for group in stats.groups})
     here = (finding for finding in compilation.findings if finding.network in ("", *module.outputs))
     yield from finding_lines((*here, *module.findings))
     accepted = [finding for finding in compilation.accepted if finding.network in ("", *module.outputs)]
@@ -101,6 +103,25 @@ def _crossings(compilation: Compilation, *, verbose: bool) -> Iterator[str]:
         shown = sorted(entries)[: None if verbose else _CROSSINGS]
         more = f" and {len(entries) - len(shown)} more" if len(entries) > len(shown) else ""
         yield f"  from {origin} to {target}: {', '.join(shown)}{more}"
+
+
+def _without_http(compilation: Compilation, tiers: Collection[str]) -> Iterator[str]:
+    """Yield a line on tiers that are reached over TLS where HTTP would be open by a feature that is off.
+
+    Servers of Citrix answer on HTTP out of the box, and such a site stays dark until they have certificates.
+    """
+    states = feature_states(compilation.deployment, compilation.catalog)
+    off = {
+        entry.id
+        for entry in compilation.catalog.entries
+        for service in entry.services
+        if any(name.startswith("plaintext-") and not states[name] for name in service.features)
+    }
+    told = sorted(
+        {flow.destination for flow in compilation.resolution.flows if flow.cause.id in off} & {*tiers}
+    )
+    if told:
+        yield f"  HTTP stays closed, so these must answer over TLS: {', '.join(told)}"
 
 
 def _size(group: GroupStats) -> str:
