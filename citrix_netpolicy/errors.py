@@ -113,6 +113,8 @@ def nearest(word: str, valid: Iterable[str]) -> str:
     from difflib import get_close_matches  # noqa: PLC0415
 
     known = sorted(valid)
+    if max(map(len, known), default=0) > _LONGEST_WORD:
+        return ""  # whoever makes up such words is not helped by seeing them
     match = get_close_matches(word[:_LONGEST_WORD], known, n=1)
     if match:
         strange = next((char for char in word if not char.isascii() and char not in match[0]), "")

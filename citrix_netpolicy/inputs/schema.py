@@ -18,8 +18,8 @@ __all__ = ["deployment_schema"]
 def deployment_schema(catalog: Catalog) -> dict[str, Any]:
     """Return the JSON Schema of a deployment file.
 
-    It offers the catalogue's roles, features and parameters with their descriptions, and allows the short
-    forms of tiers and externals.
+    It offers the catalogue's roles, features, regions and parameters with their descriptions, and allows the
+    short forms of tiers and externals.
     """
     schema = Deployment.model_json_schema(by_alias=True)
     editions = sorted({FIRST_EDITION, *catalog.editions})
@@ -29,11 +29,15 @@ def deployment_schema(catalog: Catalog) -> dict[str, Any]:
         "description": schema["properties"]["edition"]["description"],
         "enum": words,
     }
+    properties = schema["properties"]
+    properties["citrix-cloud-region"] = {
+        "description": properties["citrix-cloud-region"]["description"],
+        "enum": [*sorted(catalog.regions), None],
+    }
     path = {"type": "string", "description": "a file below the folder of this one that says a part of it"}
     schema["properties"]["include"] = _one_or_many(path, {"description": "files that deployments share"})
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     definitions = schema["$defs"]
-    properties = schema["properties"]
     roles = sorted(name for name, role in catalog.roles.items() if role.kind != "wildcard")
     for kind, key in (("Tier", "subnets"), ("External", "addresses")):
         model = definitions[kind]

@@ -36,8 +36,10 @@ from citrix_netpolicy import (
 from citrix_netpolicy import folder as folders
 from citrix_netpolicy.found import folder as found
 from citrix_netpolicy.identities import read_identities
-from citrix_netpolicy.inputs.catalog import compose_catalog, load_catalog
+from citrix_netpolicy.inputs.catalog import compose_catalog, load_catalog, load_state
 from citrix_netpolicy.net import Prefix
+from citrix_netpolicy.reports.catalog import EXPORTS
+from citrix_netpolicy.reports.catalog_diff import diff_catalogs
 from citrix_netpolicy.syntax import bicep, document, hcl
 
 if TYPE_CHECKING:
@@ -160,6 +162,43 @@ def _read_catalogue(content: bytes) -> None:
 def _read_shipped(content: bytes) -> None:
     one = document.parse(content, "input")
     compose_catalog([one, *(other for other in _shipped() if other.file != "catalog/storefront.yaml")])
+
+
+def _read_export(content: bytes) -> None:
+    """Read what `catalog export --format full` writes, and hold it against itself."""
+    file = _folder() / "input"
+    file.write_bytes(content)
+    found = load_state(str(file))
+    if diff_catalogs(found, found):
+        raise AssertionError("a state differs from itself")
+
+
+_SMALL: Final = """
+documents: {paper: {title: Paper, publisher: Nobody, lines: 9, read: 2026-01-01, frozen: [S]}}
+editions: {"2026.11": {description: the first}, "2026.12": {description: the second}}
+roles: {web: {title: Web, description: d, kind: host}, far: {title: Far, description: d, kind: name}}
+features: {old: {description: d, default: false, changed: {"2026.12": true}, roles: [web], clouds: [aws]}}
+parameters: {port: {description: d, protocol: tcp}}
+regions: {eu: {title: Europe}}
+products: {P: {aliases: [Q]}}
+bundles: {both: {description: d, entries: [one]}}
+entries:
+  - id: one
+    product: P
+    citations: [{document: paper, section: S, line: 1, since: "2026.12"}]
+    source: web
+    destination: far
+    purpose: x
+    treatment: name
+    reason: By name
+    names: [a.example, "*.b.example"]
+    regional: {eu: [eu.example]}
+    services: [{protocol: tcp, ports: [443], parameter: port, until: "2026.12"}, {protocol: udp, ports: 1-9}]
+"""
+
+
+def _small_export() -> bytes:
+    return EXPORTS["full"](compose_catalog([document.parse(_SMALL.encode(), "small.yaml")])).encode()
 
 
 def _read_identities(content: bytes) -> None:
@@ -312,6 +351,7 @@ JOURNAL: Final = {
 }
 
 READERS: Final[dict[str, Reader]] = {
+    "catalog-export": Reader(_read_export, lambda: (_small_export(),)),
     "deployment": Reader(_read_deployment, _deployments),
     "own-catalogue": Reader(_read_catalogue, _own_catalogues),
     "shipped-catalogue": Reader(
