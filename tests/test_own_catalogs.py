@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import TYPE_CHECKING
 
 import pytest
 
 from citrix_netpolicy import Deployment, InputError, compile_deployment
+from citrix_netpolicy.errors import show_path
+from citrix_netpolicy.inputs.catalog import checked_text, load_catalog, load_state
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -257,3 +260,39 @@ def test_what_could_never_give_a_rule_is_refused(case: str, tmp_path: Path) -> N
         compile_with(tmp_path, OURS.replace(old, new))
     assert any(message in str(problem) for problem in caught.value.problems), str(caught.value)
     assert all(problem.mark for problem in caught.value.problems)
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "line"),
+    [
+        ("documents:\n  page: {title: T, publisher: P, read: 2999-01-01}\n", "documents.page.read", 2),
+        (
+            "documents: {page: {title: T, publisher: P}}\nentries:\n  - id: one\n    citations:\n"
+            "      - {document: page, section: S, read: 2999-01-01}\n",
+            "entries[0].citations[0].read",
+            5,
+        ),
+    ],
+)
+def test_nobody_has_read_a_page_in_the_future(tmp_path: Path, text: str, path: str, line: int) -> None:
+    file = tmp_path / "ours.yaml"
+    file.write_text(text, encoding="utf-8")
+    for load in (load_catalog, lambda one: load_state(str(one))):
+        with pytest.raises(InputError) as caught:
+            load(file)
+        (problem,) = caught.value.problems
+        assert (problem.message, show_path(problem.path)) == ("2999-01-01 is in the future", path)
+        assert problem.mark
+        assert problem.mark.line == line
+
+
+def test_what_is_shipped_is_read_whatever_the_clock_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Earlier(date):
+        @classmethod
+        def today(cls) -> Earlier:
+            return cls(1980, 1, 1)
+
+    monkeypatch.setattr("citrix_netpolicy.inputs.catalog.date", Earlier)
+    assert checked_text()
+    today = date.today().isoformat()
+    assert all((known.read or "") <= today for known in load_catalog().documents.values())

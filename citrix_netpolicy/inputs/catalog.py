@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 
 from pydantic import (
-    AfterValidator,
     BeforeValidator,
     Field,
     StrictBool,
@@ -31,6 +30,7 @@ from citrix_netpolicy.inputs.base import (
     Model,
     PortRanges,
     ServiceSpec,
+    is_day,
     listed,
 )
 from citrix_netpolicy.inputs.problems import problems_of
@@ -64,17 +64,6 @@ _PURPOSE = re.compile(r"[A-Za-z0-9 ._\-:/()#,@\[\]+=;{}!$*]{1,80}\Z")
 
 Names = Annotated[tuple[str, ...], BeforeValidator(listed)]
 DomainNames = Annotated[tuple[DomainName, ...], BeforeValidator(listed)]
-
-
-def _past(day: str) -> str:
-    """Refuse a day that is still to come: nobody has read anything then."""
-    tomorrow = date.today() + timedelta(days=1)  # which it is already, somewhere
-    if day > tomorrow.isoformat():
-        raise ValueError(f"{day} is in the future")
-    return day
-
-
-PastDay = Annotated[Day, AfterValidator(_past)]
 Treatment = Literal[
     "enforce",
     "name",
@@ -110,7 +99,7 @@ class SourceDocument(Model):
     publisher: str
     address: str = ""
     state: str = ""
-    read: PastDay | None = None
+    read: Day | None = None
     lines: int | None = None
     frozen: Names = ()
     note: str = ""
@@ -222,7 +211,7 @@ class Citation(Model):
     document: str
     section: str
     line: int | None = None
-    read: PastDay | None = None
+    read: Day | None = None
     since: Edition = FIRST_EDITION
 
     def __str__(self) -> str:
@@ -555,6 +544,7 @@ def _whole(file: Path) -> Document:
     """Read a file that is a catalogue or a part of one: YAML, or what `catalog export` writes."""
     found = document.load(file) if file.suffix in (".yaml", ".yml") else document.load_json(file)
     _refuse_others(found)
+    _refuse_future(found)
     return found
 
 
@@ -568,6 +558,34 @@ _UNQUOTED: Final = {
     "too-deep": "values are nested too deep",
     "yaml-unsupported": "a part of YAML that is not read here: an alias, a tag, or several documents",
 }
+
+
+def _refuse_future(found: Document) -> None:
+    """Raise InputError for a day that is still to come: nobody has read anything then.
+
+    What is shipped is not held against the clock, so that it is read whatever the clock of a machine says.
+    """
+    tomorrow = (date.today() + timedelta(days=1)).isoformat()  # which it is already, somewhere
+    problems = [
+        Problem(code="invalid-value", message=f"{day} is in the future", path=path, mark=found.mark(path))
+        for path, day in _days(found.data)
+        if isinstance(day, str) and is_day(day) and day > tomorrow
+    ]
+    if problems:
+        raise InputError(problems)
+
+
+def _days(data: Any) -> Iterator[tuple[DataPath, Any]]:
+    """Yield the days on which something was read, each with its path."""
+    documents, entries = data.get("documents"), data.get("entries")
+    for name, known in documents.items() if isinstance(documents, dict) else ():
+        if isinstance(known, dict):
+            yield ("documents", name, "read"), known.get("read")
+    for index, entry in enumerate(entries) if isinstance(entries, list) else ():
+        citations = entry.get("citations") if isinstance(entry, dict) else None
+        for place, citation in enumerate(citations) if isinstance(citations, list) else ():
+            if isinstance(citation, dict):
+                yield ("entries", index, "citations", place, "read"), citation.get("read")
 
 
 def _refuse_others(found: Document) -> None:
@@ -592,6 +610,7 @@ def _own(file: Path) -> Document:
             for problem in error.problems
         ) from None
     _refuse_others(found)
+    _refuse_future(found)
     return found
 
 
