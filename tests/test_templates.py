@@ -267,6 +267,7 @@ def test_the_resources_of_a_module_in_azure(module: Module) -> None:
         '{ for name, id in subnets : "${tier}/${name}" => { tier = tier, id = id } }]...)',
         subnet_id="each.value.id",
         network_security_group_id="azurerm_network_security_group.tier[each.value.tier].id",
+        depends_on="[azurerm_network_security_rule.this]",
     )
     expected = {
         "azurerm_network_security_group tier": arguments(for_each="local.groups", name="each.value.name")
@@ -283,6 +284,22 @@ def test_the_resources_of_a_module_in_azure(module: Module) -> None:
 
 def outputs_of(module: Module) -> dict[str, str]:
     return {name: body["value"] for name, body in blocks_of(module, "outputs.tf").items()}
+
+
+RULES = {
+    "aws": "[aws_vpc_security_group_ingress_rule.this, aws_vpc_security_group_egress_rule.this]",
+    "azure": "[azurerm_network_security_rule.this]",
+}
+
+
+@each("terraform")
+def test_whoever_attaches_a_group_waits_for_all_of_its_rules(module: Module) -> None:
+    outputs = blocks_of(module, "outputs.tf")
+    waiting = {name for name, body in outputs.items() if body.get("depends_on")}
+    # Application security groups have no rules of their own.
+    assert waiting == {name for name in outputs if "application" not in name}
+    cloud = "aws" if any("output security_group" in name for name in outputs) else "azure"
+    assert all(outputs[name]["depends_on"] == code(RULES[cloud]) for name in waiting)
 
 
 @each("terraform", "aws")
