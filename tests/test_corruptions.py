@@ -325,10 +325,10 @@ CORRUPTIONS: dict[str, tuple[str, Change]] = {
         "tf-azure",
         sub("tf-azure", r'source_tiers( +)= \["[^"]*"', r'source_tiers\1= ["x"'),
     ),
-    "tf-azure-main-access": ("tf-azure", in_file("main.tf", "each.value.access", '"Allow"')),
+    "tf-azure-main-access": ("tf-azure", in_file("main.tf", "security_rule.value.access", '"Allow"')),
     "tf-azure-main-source": (
         "tf-azure",
-        in_file("main.tf", "try(each.value.source_address_prefix, null)", '"*"'),
+        in_file("main.tf", "try(security_rule.value.source_address_prefix, null)", '"*"'),
     ),
     "tf-azure-file-added": ("tf-azure", add("more.tf", 'resource "azurerm_network_security_rule" "x" {}\n')),
     # bicep

@@ -60,18 +60,12 @@ JUSTIFIED: Final = {
             for key in ("80/0.0.0.0/0", "80/::/0", "443/0.0.0.0/0", "443/::/0")
         ),
     ),
-    ("AZU-0047", "azurerm_network_security_rule"): Justification(
+    ("AZU-0047", "azurerm_network_security_group"): Justification(
         "The deployments declare user devices anywhere, and the gateway is there to be reached from the "
         "internet: one port of one tier.",
         frozenset(
-            f'terraform/{example}/module: azurerm_network_security_rule.this["{tier}/ingress/{key}"]'
+            f'terraform/{example}/module: azurerm_network_security_group.tier["{tier}"]'
             for example, tier in (("azure-reference", "adc-client"), ("satellite-zones", "adc-north"))
-            for key in (
-                "tcp-443-from-0.0.0.0_0",
-                "tcp-443-from-___0",
-                "udp-443-from-0.0.0.0_0",
-                "udp-443-from-___0",
-            )
         ),
     ),
 }

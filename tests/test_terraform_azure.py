@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from copy import deepcopy
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from citrix_netpolicy.found import folder
 from citrix_netpolicy.targets.azure.groups import network_security_groups
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 SUBNET = (
@@ -27,7 +29,7 @@ ARGUMENTS = {
     "tags": {"Owner": "network-team"},
     "subnet_ids": {"vda": {"one": f"{SUBNET}one", "two": f"{SUBNET}two"}, "ddc": {"one": f"{SUBNET}ddc"}},
 }
-RULE = "azurerm_network_security_rule"
+GROUP = "azurerm_network_security_group"
 FORMS: dict[str, dict[str, Any]] = {"prefixes": {}, "groups": {"peers": "group"}, "open": {"egress": "open"}}
 
 
@@ -38,6 +40,10 @@ def formed(form: str) -> real.Case:
 
 
 def compiled(**changes: Any) -> real.Case:
+    return real.Case.of(real.compile_data({**reference(), **changes}))
+
+
+def reference() -> dict[str, Any]:
     """The reference deployment in Azure, with a load balancer and a service tag."""
     data = real.example("reference")
     data["cloud"] = "azure"
@@ -50,7 +56,7 @@ def compiled(**changes: Any) -> real.Case:
         "services": services,
         "reason": "backup",
     }
-    return real.Case.of(real.compile_data({**data, **changes}))
+    return data
 
 
 @pytest.fixture(params=FORMS)
@@ -119,25 +125,25 @@ def planned(plan: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def test_the_plan_is_the_policy_rule_by_rule(case: real.Case, azurerm: Azurerm, tmp_path: Path) -> None:
     changes = planned(azurerm.site(tmp_path / "site", case.files("terraform"), ARGUMENTS).plan())
     groups = network_security_groups(case.policy, case.options).groups
-    expected = {f'{RULE}.this["{g.tier}/{r.direction}/{r.name}"]': (g, r) for g in groups for r in g.rules}
-    assert {address for address in changes if address.startswith(RULE)} == set(expected)
-    for address, (group, rule) in expected.items():
-        found = changes[address]["change"]["after"]
-        ours, theirs = ("destination", "source") if rule.direction == "ingress" else ("source", "destination")
-        assert (found["name"], found["priority"], found["access"]) == (rule.name, rule.priority, rule.access)
-        assert found["network_security_group_name"] == group.name
-        assert found["direction"] == {"ingress": "Inbound", "egress": "Outbound"}[rule.direction]
-        assert (found["protocol"], found["description"]) == (rule.block.protocol, rule.description)
-        assert _given(found, "destination_port_range") == set(rule.block.ports)
-        assert _given(found, f"{ours}_address_prefix") == {"*"}
-        if rule.block.kind == "asg":
-            # Their ids are not known before they exist.
-            unknown = changes[address]["change"]["after_unknown"]
-            assert unknown[f"{theirs}_application_security_group_ids"]
-        else:
-            assert _given(found, f"{theirs}_address_prefix") == set(map(str, rule.block.peers))
-    made = {address for address in changes if address.startswith("azurerm_network_security_group.")}
-    assert made == {f'azurerm_network_security_group.tier["{group.tier}"]' for group in groups}
+    for group in groups:
+        change = changes[f'{GROUP}.tier["{group.tier}"]']["change"]
+        rules = {(rule["direction"], rule["name"]): rule for rule in change["after"]["security_rule"]}
+        assert change["after"]["name"] == group.name
+        assert len(rules) == len(change["after"]["security_rule"]) == len(group.rules)
+        for rule in group.rules:
+            way = {"ingress": "Inbound", "egress": "Outbound"}[rule.direction]
+            found = rules[way, rule.name]
+            ours, theirs = ("destination", "source") if way == "Inbound" else ("source", "destination")
+            assert (found["priority"], found["access"]) == (rule.priority, rule.access)
+            assert (found["protocol"], found["description"]) == (rule.block.protocol, rule.description)
+            assert _given(found, "destination_port_range") == set(rule.block.ports)
+            assert _given(found, f"{ours}_address_prefix") == {"*"}
+            if rule.block.kind != "asg":
+                # The ids of application security groups are not known before they exist.
+                assert _given(found, f"{theirs}_address_prefix") == set(map(str, rule.block.peers))
+    made = {address for address in changes if address.startswith(f"{GROUP}.")}
+    assert made == {f'{GROUP}.tier["{group.tier}"]' for group in groups}
+    assert not [address for address in changes if "security_rule" in address]
     attached = {address for address in changes if "association" in address}
     association = "azurerm_subnet_network_security_group_association.this"
     assert attached == {f'{association}["{place}"]' for place in ("vda/one", "vda/two", "ddc/one")}
@@ -145,12 +151,12 @@ def test_the_plan_is_the_policy_rule_by_rule(case: real.Case, azurerm: Azurerm, 
 
 def _given(values: dict[str, Any], field: str) -> set[str]:
     one, many = values[field], values[f"{field}{'es' if field.endswith('x') else 's'}"]
-    assert (one is None) != (many is None)
-    return {one} if one is not None else set(many)
+    assert bool(one) != bool(many)
+    return {one} if one else set(many)
 
 
 @pytest.mark.slow
-def test_a_change_touches_only_the_rules_concerned(azurerm: Azurerm, tmp_path: Path) -> None:
+def test_a_change_is_one_request_for_each_group_concerned(azurerm: Azurerm, tmp_path: Path) -> None:
     before = compiled().files("terraform")
     site = azurerm.site(tmp_path / "site", before, ARGUMENTS)
     site.create()
@@ -159,13 +165,52 @@ def test_a_change_touches_only_the_rules_concerned(azurerm: Azurerm, tmp_path: P
     site.place(after)
     changes = planned(site.plan())
     touched = {a: c["change"]["actions"] for a, c in changes.items() if c["change"]["actions"] != ["no-op"]}
-    assert touched.pop("terraform_data.open_before_close") == ["update"]
-    # Nothing is replaced or renumbered: rules come and go, and all others stay as they are.
-    assert set(map(tuple, touched.values())) <= {("create",), ("delete",)}
-    tiers = {address.partition('["')[2].partition("/")[0] for address in touched}
     # HTML5 goes through the gateway; Director, on the controllers, opens Remote Assistance.
-    assert tiers == {"adc-server", "ddc", "vda"}
-    events = [(event.kind, event.action) for event in site.apply() if event.type == RULE]
-    created = max(n for n, event in enumerate(events) if event == ("apply_complete", "create"))
-    deleted = min(n for n, event in enumerate(events) if event == ("apply_start", "delete"))
-    assert created < deleted
+    assert touched == {f'{GROUP}.tier["{tier}"]': ["update"] for tier in ("adc-server", "ddc", "vda")}
+    for address in touched:
+        one, two = (_priorities(changes[address]["change"][when]) for when in ("before", "after"))
+        stay = one.keys() & two.keys()
+        assert {key: one[key] for key in stay} == {key: two[key] for key in stay}
+        # At no moment is a group without the deny that ends it.
+        assert one["Inbound", "deny-all-inbound"] == two["Inbound", "deny-all-inbound"] == 4096
+    events = [(event.kind, event.action) for event in site.apply() if event.kind == "apply_start"]
+    assert events == [("apply_start", "update")] * 3
+
+
+def _priorities(group: dict[str, Any]) -> dict[tuple[str, str], int]:
+    return {(rule["direction"], rule["name"]): rule["priority"] for rule in group["security_rule"]}
+
+
+def _one_more_domain_controller(data: dict[str, Any]) -> None:
+    (directory,) = (
+        end
+        for end in data["external"].values()
+        if isinstance(end, dict) and "domain-controller" in end.get("roles", ())
+    )
+    directory["addresses"] = [*directory["addresses"], "10.98.0.14"]
+
+
+def _one_more_subnet(data: dict[str, Any]) -> None:
+    data["tiers"]["vda"]["subnets"] = [*data["tiers"]["vda"]["subnets"], "10.30.0.0/24"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("grow", [_one_more_domain_controller, _one_more_subnet])
+def test_a_site_that_grows_destroys_nothing(
+    grow: Callable[[dict[str, Any]], None], azurerm: Azurerm, tmp_path: Path
+) -> None:
+    before = compiled().files("terraform")
+    site = azurerm.site(tmp_path / "site", before, ARGUMENTS)
+    site.create()
+    data = deepcopy(reference())
+    grow(data)
+    after = compiled(**data)
+    site.place(after.files("terraform", before))
+    changes = planned(site.plan())
+    assert {tuple(change["change"]["actions"]) for change in changes.values()} == {("no-op",), ("update",)}
+    updated = {address for address, change in changes.items() if change["change"]["actions"] == ["update"]}
+    assert all(address.startswith(f"{GROUP}.") for address in updated)
+    # One request for each group, and none for anything else.
+    assert len([event for event in site.apply() if event.kind == "apply_start"]) == len(updated)
+    groups = network_security_groups(after.policy, after.options).groups
+    assert len(updated) <= len(groups)

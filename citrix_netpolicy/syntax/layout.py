@@ -99,9 +99,7 @@ def hold_resources(
                 if block[1] in ("module", "data", "provider", "import", "moved", "removed"):
                     raise LayoutError(f"`{name}` has a block `{block[1]}`")
                 continue
-            found[block[2], block[3]] = {
-                name: " ".join(value.split()) for name, value in _ARGUMENT.findall(block[4])
-            }
+            found[block[2], block[3]] = dict(_arguments(block[4]))
     if found.keys() != wanted.keys():
         raise LayoutError("the resources of the module are not those it must have")
     for key, arguments in wanted.items():
@@ -109,8 +107,29 @@ def hold_resources(
             raise LayoutError(f"resource `{'.'.join(key)}` does not make of a rule what it must")
 
 
+def _arguments(body: str) -> Iterator[tuple[str, str]]:
+    """Yield the arguments of a resource, and those of a `dynamic` block in it behind its name and a dot.
+
+    Raises LayoutError for another block than `lifecycle`.
+    """
+    rest = body
+    for nested in _DYNAMIC.finditer(body):
+        for name, value in _NESTED_ARGUMENT.findall(nested[2]):
+            yield f"{nested[1]}.{name}", " ".join(value.split())
+        rest = rest.replace(nested[0], "")
+    if any(word != "lifecycle" for word in _OPENED.findall(rest)):
+        raise LayoutError("a resource of the module has a block that is not ours")
+    for name, value in _ARGUMENT.findall(rest):
+        yield name, " ".join(value.split())
+
+
 _BLOCK: Final = re.compile(
     r'^([a-z]+)(?: "([^"\n]*)")?(?: "([^"\n]*)")? \{\n(.*?)^\}$', re.MULTILINE | re.DOTALL
 )
 # An argument ends with its line, unless that opens a list.
 _ARGUMENT: Final = re.compile(r"^  ([a-z0-9_]+) += (.*[^\[\n]|.*\[(?:\n    .*)*\n  \].*)$", re.MULTILINE)
+_DYNAMIC: Final = re.compile(r'^  dynamic "([a-z_]+)" \{\n(.*?)^  \}$', re.MULTILINE | re.DOTALL)
+_NESTED_ARGUMENT: Final = re.compile(
+    r"^ {4}(?: {2})?([a-z0-9_]+) += (.*[^\[\n]|.*\[(?:\n {8}.*)*\n {6}\].*)$", re.MULTILINE
+)
+_OPENED: Final = re.compile(r'^  ([a-z_]+)(?: "[^"\n]*")* \{', re.MULTILINE)

@@ -250,43 +250,43 @@ def _property(name: str) -> str:
     return first + "".join(map(str.capitalize, words))
 
 
-# What the resource of a rule makes of the values in `rules.tf`.
-_WIRING: Final = {
-    "for_each": "local.rules",
+# What a group makes of the values in `rules.tf`.
+_VALUES: Final = ("name", "description", "priority", "direction", "access", "protocol")
+_OPTIONAL: Final = (
+    "destination_port_range",
+    "destination_port_ranges",
+    "source_address_prefix",
+    "source_address_prefixes",
+    "destination_address_prefix",
+    "destination_address_prefixes",
+)
+_GROUP_OF_RULES: Final = {
+    "for_each": "local.groups",
     "name": "each.value.name",
+    "location": "var.location",
     "resource_group_name": "var.resource_group_name",
-    "network_security_group_name": "azurerm_network_security_group.tier[each.value.group].name",
-    "description": "each.value.description",
-    "priority": "each.value.priority",
-    "direction": "each.value.direction",
-    "access": "each.value.access",
-    "protocol": "each.value.protocol",
-    "source_port_range": '"*"',
-    "destination_port_range": "try(each.value.destination_port_range, null)",
-    "destination_port_ranges": "try(each.value.destination_port_ranges, null)",
-    "source_address_prefix": "try(each.value.source_address_prefix, null)",
-    "source_address_prefixes": "try(each.value.source_address_prefixes, null)",
-    "destination_address_prefix": "try(each.value.destination_address_prefix, null)",
-    "destination_address_prefixes": "try(each.value.destination_address_prefixes, null)",
+    "tags": "var.tags",
+    "security_rule.for_each": "{ for key, rule in local.rules : key => rule if rule.group == each.key }",
+    "security_rule.source_port_range": '"*"',
+    **{f"security_rule.{name}": f"security_rule.value.{name}" for name in _VALUES},
+    **{f"security_rule.{name}": f"try(security_rule.value.{name}, null)" for name in _OPTIONAL},
 }
 
 
 def _resources(*, has_asgs: bool, of_interfaces: bool) -> dict[tuple[str, str], dict[str, str] | None]:
     place = "network_interface" if of_interfaces else "subnet_network"
-    wiring = dict(_WIRING)
+    wiring = dict(_GROUP_OF_RULES)
     resources: dict[tuple[str, str], dict[str, str] | None] = {
-        ("azurerm_network_security_group", "tier"): None,
-        ("azurerm_network_security_rule", "this"): wiring,
+        ("azurerm_network_security_group", "tier"): wiring,
         (f"azurerm_{place}_security_group_association", "this"): None,
-        ("terraform_data", "open_before_close"): None,
     }
     if has_asgs:
         resources["azurerm_application_security_group", "tier"] = None
         if of_interfaces:
             resources["azurerm_network_interface_application_security_group_association", "this"] = None
         for side in ("source", "destination"):
-            wiring[f"{side}_application_security_group_ids"] = (
-                f"can(each.value.{side}_tiers) ? [ for tier in each.value.{side}_tiers : "
+            wiring[f"security_rule.{side}_application_security_group_ids"] = (
+                f"can(security_rule.value.{side}_tiers) ? [ for tier in security_rule.value.{side}_tiers : "
                 "azurerm_application_security_group.tier[tier].id ] : null"
             )
     return resources

@@ -1,4 +1,4 @@
-"""Target `terraform` in Azure: a module of network security groups and of one resource for each rule."""
+"""Target `terraform` in Azure: a module of network security groups with their rules."""
 
 from __future__ import annotations
 

@@ -5,6 +5,9 @@ output "security_group_ids" {
   value = {
     for tier, groups in local.tiers : tier => [for group in groups : aws_security_group.tier[group].id]
   }
+
+  # Whoever attaches a group waits until all of its rules are there.
+  depends_on = [aws_vpc_security_group_ingress_rule.this, aws_vpc_security_group_egress_rule.this]
 }
 
 output "security_group_names" {
@@ -12,4 +15,6 @@ output "security_group_names" {
   value = {
     for tier, groups in local.tiers : tier => [for group in groups : aws_security_group.tier[group].name]
   }
+
+  depends_on = [aws_vpc_security_group_ingress_rule.this, aws_vpc_security_group_egress_rule.this]
 }
