@@ -1010,6 +1010,48 @@ def test_peers_of_aws_are_refused(peer: Peer) -> None:
     assert text.count(f"tiers.app: Azure has no equivalent of `{peer}`, a peer of tier `app`") == 1
 
 
+@pytest.mark.parametrize(
+    ("four", "six", "said"),
+    [
+        ([HTTPS], [HTTPS], [("Tcp", "*", "443")]),
+        ([HTTPS], [], [("Tcp", "0.0.0.0/0", "443")]),
+        ([HTTPS], [ports(Protocol.TCP, 80)], [("Tcp", "0.0.0.0/0", "443"), ("Tcp", "::/0", "80")]),
+        (
+            [HTTPS, ports(Protocol.UDP, 53)],
+            [HTTPS, ports(Protocol.UDP, 54)],
+            [("Tcp", "*", "443"), ("Udp", "0.0.0.0/0", "53"), ("Udp", "::/0", "54")],
+        ),
+        ([HTTPS, icmp(Protocol.ICMP)], [HTTPS], [("Icmp", "0.0.0.0/0", "*"), ("Tcp", "*", "443")]),
+        ([EVERYTHING], [EVERYTHING], [("*", "*", "*")]),
+        ([ESP], [ESP], [("Esp", "*", "*")]),
+    ],
+)
+def test_all_addresses_of_both_families_are_one_word(
+    four: list[Service], six: list[Service], said: list[tuple[str, str, str]]
+) -> None:
+    rules = [ingress(prefix, one) for prefix, some in (("0.0.0.0/0", four), ("::/0", six)) for one in some]
+    group = made(*rules)
+    found = [
+        (rule["protocol"], rule["sourceAddressPrefix"], rule["destinationPortRange"])
+        for rule in allowing(group)
+    ]
+    assert sorted(found) == sorted(said)
+    assert group.lower_bound == len(said)
+    assert group.certificate != "none"
+    nsg = resource_of(group)
+    for place in PLACES:
+        for protocol, word in ((Protocol.TCP, "Tcp"), (Protocol.UDP, "Udp")):
+            for port in (53, 54, 80, 443):
+                expected = permits(rules, Direction.INGRESS, place, protocol, port)
+                assert azure_permits(nsg, Direction.INGRESS, place, word, port) == expected
+
+
+def test_where_some_addresses_have_more_a_rule_stays_in_its_family() -> None:
+    ssh = ports(Protocol.TCP, 22)
+    group = made(ingress("0.0.0.0/0"), ingress("::/0"), ingress("10.0.0.0/24", ssh))
+    assert not [rule for rule in allowing(group) if rule.get("sourceAddressPrefix") == "*"]
+
+
 def test_a_protocol_that_azure_cannot_name_is_refused_once_a_flow() -> None:
     flow = Cause("flow:tunnel", "A tunnel", kind="flow")
     entry = Cause("ospf", "An entry of an own catalogue")

@@ -410,11 +410,11 @@ BROKEN: dict[str, Callable[[str], str]] = {
     "unknown-escape": lambda text: text.replace("description: '", "description: '\\x", 1),
     "no-unicode": lambda text: text.replace("description: '", "description: '\\u{110000}", 1),
     "huge-unicode": lambda text: text.replace("description: '", "description: '\\u{ffffffffffffffffffff}", 1),
-    "empty-peer": lambda text: text.replace("AddressPrefix: '0.0.0.0/0'", "AddressPrefixes: [\n''\n]", 1),
+    "empty-peer": lambda text: text.replace("AddressPrefix: '10.98.0.10/31'", "AddressPrefixes: [\n''\n]", 1),
     "empty-object-as-peer": lambda text: text.replace(
-        "AddressPrefix: '0.0.0.0/0'", "AddressPrefixes: [\n{}\n]", 1
+        "AddressPrefix: '10.98.0.10/31'", "AddressPrefixes: [\n{}\n]", 1
     ),
-    "no-peer": lambda text: text.replace("AddressPrefix: '0.0.0.0/0'", "AddressPrefix: '1.2.3.4/99'", 1),
+    "no-peer": lambda text: text.replace("AddressPrefix: '10.98.0.10/31'", "AddressPrefix: '1.2.3.4/99'", 1),
     "no-port": lambda text: text.replace("destinationPortRange: '443'", "destinationPortRange: '70000'", 1),
     "ports-the-wrong-way": lambda text: text.replace("PortRange: '443'", "PortRange: '443-1'", 1),
     "no-protocol": lambda text: text.replace("protocol: 'Tcp'", "protocol: 'Sctp'", 1),

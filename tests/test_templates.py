@@ -444,12 +444,18 @@ def test_a_rule_in_azure_has_the_causes_of_all_its_cells(module: Module) -> None
     assert several > 0
 
 
+def peers_of(rule: SecurityRule) -> list[str]:
+    """Return the peers of a rule in the words of Azure, which has one for all addresses of both families."""
+    peers = [str(peer) for peer in rule.block.peers]
+    return ["*"] if peers == ["0.0.0.0/0", "::/0"] else peers
+
+
 def expected_properties(rule: SecurityRule) -> dict[str, Any]:
     """Return what a rule says in the words of Azure; `tiers` stand for application security groups."""
     theirs, ours = ("source", "destination") if rule.direction == "ingress" else ("destination", "source")
     ports = [str(first) if first == last else f"{first}-{last}" for first, last in rule.block.spans]
     ports = ["*"] if ports == ["0-65535"] else ports
-    peers = [str(peer) for peer in rule.block.peers]
+    peers = peers_of(rule)
     said: dict[str, Any] = {
         "name": rule.name,
         "description": rule.description,
@@ -634,7 +640,7 @@ def test_the_readme_tells_every_rule_in_azure(module: Module) -> None:
                 "Rule": rule.name,
                 "Protocol": rule.block.protocol,
                 "Ports": ", ".join(ports),
-                "Peers": ", ".join(map(str, rule.block.peers)),
+                "Peers": ", ".join(peers_of(rule)),
                 **(told(causes) if causes else {"Why": rule.description, "Source": ""}),
             }
         )

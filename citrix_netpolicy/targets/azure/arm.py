@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from citrix_netpolicy.errors import InputError, Problem, clean
 from citrix_netpolicy.net import Prefix
 from citrix_netpolicy.policy import Direction, GroupReference, Origin, Rule, ServiceTag
-from citrix_netpolicy.targets.azure.cover import EVERY_PORT, WHOLE, services_of, span_of
+from citrix_netpolicy.targets.azure.cover import ANYWHERE, EVERY_PORT, WHOLE, services_of, span_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from citrix_netpolicy.targets.azure.groups import NetworkSecurityGroup, SecurityRule
 
 __all__ = [
-    "EVERYWHERE",
     "ArmRule",
     "asg_of",
     "model_of",
@@ -69,7 +68,8 @@ def properties_of(rule: SecurityRule, asg_ids: Mapping[str, str] | None) -> dict
         ids = [{"id": asg_of(tier) if asg_ids is None else asg_ids[tier]} for tier in tiers]
         values[f"{theirs}ApplicationSecurityGroups"] = ids
     else:
-        values |= _one_or_many(f"{theirs}AddressPrefix", tuple(map(str, block.peers)))
+        peers = ("*",) if block.peers == ANYWHERE else tuple(map(str, block.peers))
+        values |= _one_or_many(f"{theirs}AddressPrefix", peers)
     last = {"access": rule.access, "priority": rule.priority, "direction": _WAYS[rule.direction]}
     return values | last
 
@@ -84,7 +84,7 @@ def row_of(group: NetworkSecurityGroup, rule: SecurityRule) -> dict[str, Any]:
         "name": rule.name,
         "protocol": rule.block.protocol,
         "ports": ", ".join(rule.block.ports),
-        "peers": ", ".join(map(str, rule.block.peers)),
+        "peers": "*" if rule.block.peers == ANYWHERE else ", ".join(map(str, rule.block.peers)),
         "why": "; ".join(f"{cause.purpose} ({cause.id})" for cause in rule.causes) or rule.description,
         "citations": "; ".join(citations),
     }
@@ -243,12 +243,9 @@ def rules_of(rule: ArmRule, address: str) -> tuple[Rule, ...]:
     services = tuple(services_of(rule.protocol, rule.spans))
     return tuple(
         Rule(rule.direction, peer, service, origin=Origin(rule.mark, address))
-        for peer in (EVERYWHERE if rule.theirs is None else rule.theirs)
+        for peer in (ANYWHERE if rule.theirs is None else rule.theirs)
         for service in services
     )
-
-
-EVERYWHERE: Final = (Prefix(4, 0, 0), Prefix(6, 0, 0))
 
 
 def unsaid(rule: ArmRule) -> Problem | None:

@@ -8,7 +8,7 @@ address family, tags stand alone, and application security groups do not mix wit
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
@@ -39,11 +39,13 @@ if TYPE_CHECKING:
     from citrix_netpolicy.policy import Cause, Peer, Rule
     from citrix_netpolicy.traffic import Reach
 
-__all__ = ["EVERY_PORT", "WHOLE", "Block", "Kind", "Side", "Span", "cover_side", "services_of"]
+__all__ = ["ANYWHERE", "EVERY_PORT", "WHOLE", "Block", "Kind", "Side", "Span", "cover_side", "services_of"]
 
 Kind = Literal["prefixes", "tag", "asg"]
 Span = tuple[int, int]
 EVERY_PORT: Final = (0, LAST_PORT)
+# Every address, for which Azure has one word.
+ANYWHERE: Final[tuple[Peer, ...]] = (Prefix(4, 0, 0), Prefix(6, 0, 0))
 # How Azure calls the protocols that have ports.
 _NAMES: Final = {Protocol.TCP: "Tcp", Protocol.UDP: "Udp"}
 # What Azure calls by one word without ports.
@@ -59,9 +61,9 @@ WHOLE: Final = {
 class Block:
     """A rule without name and priority.
 
-    `protocol` is Azure's word, `*` every protocol. `peers` are prefixes of one family, one tag, or groups of
-    tiers; `spans` are ranges of ports, both ends inclusive: all of them with a word of `WHOLE`. They are
-    sorted.
+    `protocol` is Azure's word, `*` every protocol. `peers` are prefixes of one family, all addresses of both
+    (`ANYWHERE`), one tag, or groups of tiers; `spans` are ranges of ports, both ends inclusive: all of them
+    with a word of `WHOLE`. They are sorted.
     """
 
     protocol: str
@@ -114,11 +116,38 @@ def cover_side(grants: Grants, before: Sequence[Block] = ()) -> Side:
     holds is kept when none is smaller.
     """
     sides = [_cover_kind(kind, alike, grants, before) for kind, alike in _kinds(grants.reach)]
+    blocks = [block for side in sides for block in side.blocks]
+    joined = _joined(blocks) if _is_whole(grants.reach) else blocks
     return Side(
-        [block for side in sides for block in side.blocks],
-        sum(side.lower_bound for side in sides),
+        joined,
+        sum(side.lower_bound for side in sides) - (len(blocks) - len(joined)),
         frozenset().union(*(side.proofs for side in sides)),
     )
+
+
+def _is_whole(reach: Reach) -> bool:
+    """Tell whether every address of both families may use the same as any other of its family."""
+    whole = {(version, 0, (1 << bits) - 1) for version, bits in BITS.items()}
+    return {segment[:3] for segment in reach.segments} == whole
+
+
+def _joined(blocks: list[Block]) -> list[Block]:
+    """Join blocks of all addresses of one family with their equals of the other, as `*` of Azure has both.
+
+    Where both families are whole, a protocol needs one block in each, or one for both where the ports are the
+    same; none could do with less. Where some addresses have more than others, a block stays in its family.
+    """
+    joined: list[Block] = []
+    all_of_6 = {(block.protocol, block.spans): block for block in blocks if block.peers == ANYWHERE[1:]}
+    for block in blocks:
+        other = all_of_6.get((block.protocol, block.spans))
+        if other is not None and block.peers == ANYWHERE[:1]:
+            causes = tuple(dict.fromkeys((*block.causes, *other.causes)))
+            joined.append(replace(block, peers=ANYWHERE, causes=causes))
+        else:
+            joined.append(block)
+    gone = {(block.protocol, block.spans) for block in joined if block.peers == ANYWHERE}
+    return [b for b in joined if not (b.peers == ANYWHERE[1:] and (b.protocol, b.spans) in gone)]
 
 
 def _cover_kind(

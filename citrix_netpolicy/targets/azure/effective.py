@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Final
 from citrix_netpolicy.errors import Problem, clean
 from citrix_netpolicy.net import ALL, EMPTY, Prefix, ServiceSet
 from citrix_netpolicy.policy import Direction, Rule, ServiceTag
-from citrix_netpolicy.targets.azure.arm import EVERYWHERE, unsaid
-from citrix_netpolicy.targets.azure.cover import services_of
+from citrix_netpolicy.targets.azure.arm import unsaid
+from citrix_netpolicy.targets.azure.cover import ANYWHERE, services_of
 from citrix_netpolicy.traffic import Reach, reach_of
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def effective(rules: Iterable[ArmRule], direction: Direction) -> Effective:
 
 def _match(rule: ArmRule, points: Iterable[Peer]) -> Reach:
     """Return what a rule is about; any address stands for these points, too."""
-    peers = (*EVERYWHERE, *points) if rule.theirs is None else rule.theirs
+    peers = (*ANYWHERE, *points) if rule.theirs is None else rule.theirs
     services = _services(rule)
     return reach_of(Rule(rule.direction, peer, block) for peer in peers for block in services.blocks())
 
@@ -110,7 +110,7 @@ def _meetings(
 def _may_meet(denied: Iterable[Peer], allowed: Iterable[Peer] | None) -> bool:
     """Tell whether peers may share addresses that are not known to be the same or apart."""
     for one in denied:
-        for other in EVERYWHERE if allowed is None else allowed:
+        for other in ANYWHERE if allowed is None else allowed:
             both_known = isinstance(one, Prefix) and isinstance(other, Prefix)
             if not both_known and one != other:
                 return True

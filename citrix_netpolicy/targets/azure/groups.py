@@ -30,6 +30,7 @@ from citrix_netpolicy.net import (
 from citrix_netpolicy.policy import Direction, ExistingGroup, PrefixList, ServiceTag
 from citrix_netpolicy.targets import RuleCount, rules_in_excess
 from citrix_netpolicy.targets.azure.cover import (
+    ANYWHERE,
     EVERY_PORT,
     WHOLE,
     Block,
@@ -389,9 +390,11 @@ def _rule_name(direction: Direction, block: Block) -> str:
     protocol = "any" if block.protocol == "*" else block.protocol.lower()
     # A tier and a service tag may have the same name.
     peer = f"asg-{block.peers[0]}" if block.kind == "asg" else str(block.peers[0])
+    peer = "any" if block.peers == ANYWHERE else peer
     words = f"{protocol}-{block.ports[0].replace('*', 'all')}-{way}-{peer}"
     name = re.sub(r"[^A-Za-z0-9.-]", "_", words)
-    is_whole = len(block.peers) == len(block.ports) == 1 and name == words.replace("/", "_").replace(":", "_")
+    is_one = len(block.peers) == 1 or block.peers == ANYWHERE
+    is_whole = is_one and len(block.ports) == 1 and name == words.replace("/", "_").replace(":", "_")
     if is_whole and _NAME.match(name):
         return name
     return _with_digest(name, block)

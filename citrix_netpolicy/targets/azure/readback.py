@@ -102,6 +102,8 @@ class _Said:
         if field.endswith("Groups"):
             for tier in _distinct(rule, value):
                 yield Grant(GroupReference(tier), services, ())
+        elif value == "*":
+            yield from (Grant(everywhere.peers, services, ()) for everywhere in _EVERYTHING)
         elif isinstance(value, str) and _TAG.fullmatch(value):
             yield Grant(ServiceTag(value), services, ())
         else:

@@ -18,30 +18,30 @@ resource nsg_adc_client_ef8843 'Microsoft.Network/networkSecurityGroups@2025-05-
   properties: {
     securityRules: [
       {
-        name: 'udp-443-from-0.0.0.0_0'
+        name: 'udp-443-from-any'
         properties: {
           description: 'Adaptive transport of user devices to the gateway'
           protocol: 'Udp'
           sourcePortRange: '*'
           destinationPortRange: '443'
           destinationAddressPrefix: '*'
-          sourceAddressPrefix: '0.0.0.0/0'
+          sourceAddressPrefix: '*'
           access: 'Allow'
-          priority: 1441
+          priority: 1427
           direction: 'Inbound'
         }
       }
       {
-        name: 'udp-443-from-___0'
+        name: 'tcp-443-from-any'
         properties: {
-          description: 'Adaptive transport of user devices to the gateway'
-          protocol: 'Udp'
+          description: 'Access of user devices to the gateway'
+          protocol: 'Tcp'
           sourcePortRange: '*'
           destinationPortRange: '443'
           destinationAddressPrefix: '*'
-          sourceAddressPrefix: '::/0'
+          sourceAddressPrefix: '*'
           access: 'Allow'
-          priority: 1716
+          priority: 1980
           direction: 'Inbound'
         }
       }
@@ -56,34 +56,6 @@ resource nsg_adc_client_ef8843 'Microsoft.Network/networkSecurityGroups@2025-05-
           sourceAddressPrefix: 'AzureLoadBalancer'
           access: 'Allow'
           priority: 2897
-          direction: 'Inbound'
-        }
-      }
-      {
-        name: 'tcp-443-from-___0'
-        properties: {
-          description: 'Access of user devices to the gateway'
-          protocol: 'Tcp'
-          sourcePortRange: '*'
-          destinationPortRange: '443'
-          destinationAddressPrefix: '*'
-          sourceAddressPrefix: '::/0'
-          access: 'Allow'
-          priority: 3559
-          direction: 'Inbound'
-        }
-      }
-      {
-        name: 'tcp-443-from-0.0.0.0_0'
-        properties: {
-          description: 'Access of user devices to the gateway'
-          protocol: 'Tcp'
-          sourcePortRange: '*'
-          destinationPortRange: '443'
-          destinationAddressPrefix: '*'
-          sourceAddressPrefix: '0.0.0.0/0'
-          access: 'Allow'
-          priority: 3656
           direction: 'Inbound'
         }
       }

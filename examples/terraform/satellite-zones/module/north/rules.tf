@@ -22,28 +22,28 @@ locals {
   }
 
   rules = {
-    "adc-north/ingress/udp-443-from-0.0.0.0_0" = {
+    "adc-north/ingress/udp-443-from-any" = {
       group                      = "adc-north"
-      name                       = "udp-443-from-0.0.0.0_0"
+      name                       = "udp-443-from-any"
       description                = "Adaptive transport of user devices to the gateway"
       protocol                   = "Udp"
       destination_port_range     = "443"
       destination_address_prefix = "*"
-      source_address_prefix      = "0.0.0.0/0"
+      source_address_prefix      = "*"
       access                     = "Allow"
-      priority                   = 1441
+      priority                   = 1427
       direction                  = "Inbound"
     }
-    "adc-north/ingress/udp-443-from-___0" = {
+    "adc-north/ingress/tcp-443-from-any" = {
       group                      = "adc-north"
-      name                       = "udp-443-from-___0"
-      description                = "Adaptive transport of user devices to the gateway"
-      protocol                   = "Udp"
+      name                       = "tcp-443-from-any"
+      description                = "Access of user devices to the gateway"
+      protocol                   = "Tcp"
       destination_port_range     = "443"
       destination_address_prefix = "*"
-      source_address_prefix      = "::/0"
+      source_address_prefix      = "*"
       access                     = "Allow"
-      priority                   = 1716
+      priority                   = 1980
       direction                  = "Inbound"
     }
     "adc-north/ingress/tcp-9000-from-AzureLoadBalancer" = {
@@ -56,30 +56,6 @@ locals {
       source_address_prefix      = "AzureLoadBalancer"
       access                     = "Allow"
       priority                   = 2897
-      direction                  = "Inbound"
-    }
-    "adc-north/ingress/tcp-443-from-___0" = {
-      group                      = "adc-north"
-      name                       = "tcp-443-from-___0"
-      description                = "Access of user devices to the gateway"
-      protocol                   = "Tcp"
-      destination_port_range     = "443"
-      destination_address_prefix = "*"
-      source_address_prefix      = "::/0"
-      access                     = "Allow"
-      priority                   = 3559
-      direction                  = "Inbound"
-    }
-    "adc-north/ingress/tcp-443-from-0.0.0.0_0" = {
-      group                      = "adc-north"
-      name                       = "tcp-443-from-0.0.0.0_0"
-      description                = "Access of user devices to the gateway"
-      protocol                   = "Tcp"
-      destination_port_range     = "443"
-      destination_address_prefix = "*"
-      source_address_prefix      = "0.0.0.0/0"
-      access                     = "Allow"
-      priority                   = 3656
       direction                  = "Inbound"
     }
     "adc-north/ingress/deny-all-inbound" = {
