@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from support import real
 from support.strategies import examples
@@ -160,8 +160,31 @@ def test_no_rule_leaves_its_group_and_nothing_of_today_is_cut_off(
     assert wanted_before is not None
 
 
+def _rule(way: Direction, prefix: str, *span: int) -> Rule:
+    return Rule(way, Prefix.parse(prefix), ports(Protocol.TCP, *span))
+
+
+_IN, _OUT = Direction.INGRESS, Direction.EGRESS
+# What a new rule carries in a group that is attached needs no rule of before that stays for it.
+_CARRIED_TWICE = (
+    [
+        *(_rule(_IN, "10.0.0.0", *span) for span in ((80,), (81,), (80, 81))),
+        _rule(_OUT, "10.0.0.6/31", 80),
+        _rule(_OUT, "10.0.0.0/30", 81),
+    ],
+    [
+        _rule(_OUT, "10.0.0.0", 81),
+        _rule(_OUT, "10.0.0.1", 81),
+        _rule(_OUT, "10.0.0.1", 80, 81),
+        _rule(_OUT, "10.0.0.6", 80),
+        _rule(_OUT, "10.0.0.2/31", 81),
+    ],
+)
+
+
 @examples(200)
 @given(sets_of_rules, sets_of_rules, st.integers(2, 4))
+@example(*_CARRIED_TWICE, 2)
 def test_once_attached_only_what_is_asked_for_remains(one: list[Rule], two: list[Rule], limit: int) -> None:
     machine = Machine(limit)
     machine.run(one)

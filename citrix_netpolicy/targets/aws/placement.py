@@ -191,13 +191,26 @@ class _Side:
         held = [
             replace(rule, peer=lists.get(rule.peer, rule.peer)) for rule in before.side(self.way, attached)
         ]
-        left = self._fill(placed.copy(), self._ordered(new, held), attached)
+        ordered = self._ordered(new, held)
+        left = self._fill(placed.copy(), ordered, attached)
         staying: list[Rule] = []
         if left or waiting:
-            staying = self._staying(placed, self._ordered(new, held), attached, held)
+            staying = self._staying(placed, ordered, attached, held)
+            room = placed.copy()
+            for rule in staying:
+                room.add(before.numbers[rule_name(rule)], rule)
+            left = self._fill(room, ordered, attached)
+            fitting = set(ordered).difference(left)
+            for place in attached:
+                for rule in room.rules(place):
+                    if rule in fitting:
+                        placed.add(place, rule)
+            # What these carry beside the rules that might stay needs none of them any more.
+            staying = self._meeting(staying, self._missing(placed, attached, held))
             for rule in staying:
                 placed.add(before.numbers[rule_name(rule)], replace(rule, causes=(_STAYING,)))
-        left = self._fill(placed, self._ordered(new, held), attached)
+        else:
+            left = self._fill(placed, ordered, attached)
         for rule in left:
             number = placed.room(range(1, self.most + 1), rule, without=attached)
             if number is None:
@@ -253,8 +266,11 @@ class _Side:
         if missing == Reach():
             return []
         # They need the room that they had, so new rules cannot count on it.
-        missing = self._missing(placed, attached, held)
-        return [rule for rule in gone if missing.combine(reach_of([rule]), ServiceSet.__and__) != Reach()]
+        return self._meeting(gone, self._missing(placed, attached, held))
+
+    def _meeting(self, rules: Iterable[Rule], reach: Reach) -> list[Rule]:
+        """Return the rules that permit a part of a reach."""
+        return [rule for rule in rules if reach.combine(reach_of([rule]), ServiceSet.__and__) != Reach()]
 
     def _missing(self, placed: _Groups, attached: Sequence[int], held: Sequence[Rule]) -> Reach:
         """Return what is permitted today and tomorrow, and by no rule in a group that machines carry."""
