@@ -16,10 +16,13 @@ from collections import defaultdict
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from support import real
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 pytestmark = pytest.mark.slow
 
@@ -150,7 +153,7 @@ class Scanners:
             for path in copy.rglob("main.tf"):
                 # Nor does it evaluate `try`: no address or port would be judged.
                 text = path.read_text(encoding="utf-8")
-                text = re.sub(r"= try\((each\.value\.\w+), null\)", r"= \1", text)
+                text = re.sub(r"= try\(((?:each|security_rule)\.value\.\w+), null\)", r"= \1", text)
                 path.write_text(text, encoding="utf-8")
             for path in copy.rglob("rules.tf"):
                 parts = _parts(path)
@@ -205,6 +208,17 @@ def _key(file: str, resource: str) -> str:
     return f"{subfolder}:{found[1] if found else ''}"
 
 
+def _judged(rules: Iterable[str], folder: Path) -> set[str]:
+    """Return the keys under which scanners judge rules: their own in AWS, those of their groups in Azure."""
+    found = set()
+    for key in rules:
+        subfolder, _, name = key.partition(":")
+        text = (folder / subfolder / "main.tf").read_text(encoding="utf-8")
+        group = re.split(r"/(?:in|e)gress/", name)[0]
+        found.add(f"{subfolder}:{group}" if "azurerm_network_security_group" in text else key)
+    return found
+
+
 def _trivy_findings(report: dict[str, Any]) -> list[tuple[str, str, str]]:
     """Return check, file and resource of each finding."""
     return [
@@ -245,10 +259,11 @@ def _assert_checkov_read(report: dict[str, Any]) -> set[tuple[str, str]]:
 
 @pytest.mark.parametrize("folder", _TERRAFORM, ids=_name)
 def test_checkov_reads_every_rule(scanners: Scanners, folder: Path) -> None:
+    """In Azure it reads the groups alone: what a `dynamic` block makes of a map, it does not evaluate."""
     checked = _assert_checkov_read(scanners.ask_checkov(folder))
     rules = _rules(folder)
     assert rules
-    assert rules.keys() <= {_key(file, resource) for file, resource in checked}
+    assert _judged(rules, folder) <= {_key(file, resource) for file, resource in checked}
 
 
 @pytest.mark.parametrize("folder", _BICEP, ids=_name)
@@ -291,7 +306,7 @@ def test_trivy_reads_every_rule(scanners: Scanners, folder: Path, tmp_path: Path
     }
     assert opened
     found = _trivy_findings(scanners.ask_trivy(copy)[0])
-    assert opened <= {
+    assert _judged(opened, copy) <= {
         _key(file, resource) for check, file, resource in found if check in ("AWS-0104", "AZU-0047")
     }
 
