@@ -236,7 +236,7 @@ class _Speller:
         self.places = {
             tier: (deployment.network_of(tier), tuple(self.sets[tier])) for tier in deployment.tiers
         }
-        self.peers: dict[tuple[tuple[str, tuple[int, ...]], str], tuple[PrefixSet | Point, ...]] = {}
+        self.peers: dict[tuple[tuple[str, tuple[int, ...]], str, bool], tuple[PrefixSet | Point, ...]] = {}
         self.equal_grants: dict[tuple[PrefixSet | Point, ServiceSet, int], Grant] = {}
         self.equal_sides: dict[tuple[Direction, tuple[int, ...]], SpelledOut] = {}
 
@@ -292,7 +292,7 @@ class _Speller:
         if flow.is_public and peer in self.deployment.tiers:
             named = self._public(tier, peer, is_source=way is Direction.INGRESS)
         else:
-            key = (self.places[tier], peer)
+            key = (self.places[tier], peer, tier == peer)
             if key not in self.peers:
                 self.peers[key] = tuple(self._peers(tier, peer))
             named = self.peers[key]

@@ -432,3 +432,23 @@ def test_who_must_answer_over_tls_is_told() -> None:
     assert not [one for one in told("two") if "TLS" in one]
     assert line in told("one", features={"plaintext-xml": True})
     assert line not in told("one", features={"plaintext-xml": True, "plaintext-studio": True})
+
+
+@pytest.mark.parametrize("ends", [["a", "b"], ["b", "a"]])
+def test_what_a_tier_says_of_itself_is_not_what_others_say_of_it(ends: list[str]) -> None:
+    """A machine that is alone in a family says nothing to itself there, and its neighbours do."""
+    tiers = {"a": ["10.0.0.0/31", "2001:db8::/127"], "b": ["10.0.0.6/31", "2001:db8::4"]}
+    compilation = compile_deployment(
+        Deployment(
+            name="site",
+            cloud="aws",
+            peers="cidr",
+            tiers={name: {"roles": [], "subnets": subnets} for name, subnets in tiers.items()},
+            flows={"all": {"source": ends, "destination": ends, "services": HTTPS, "reason": "All"}},
+        )
+    )
+    peers = {
+        tier: {str(rule.peer) for rule in compilation.policy.group(tier).rules if ":" in str(rule.peer)}
+        for tier in tiers
+    }
+    assert peers == {"a": {"2001:db8::/127", "2001:db8::4/128"}, "b": {"2001:db8::/127"}}
