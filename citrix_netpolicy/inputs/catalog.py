@@ -166,8 +166,7 @@ class Feature(Model):
     """A switch that adds, replaces or removes flows.
 
     With `roles`, a default of true holds only in a site that has one of them, and with `clouds` only in one
-    that has a network in one of these. `changed` maps editions to the
-    defaults that they brought.
+    that has a network in one of these. `changed` maps editions to the defaults that they brought.
     """
 
     description: str
@@ -181,9 +180,9 @@ class Feature(Model):
 
     def as_of(self, edition: str) -> Feature:
         """Return the feature with the default that it had in an edition."""
-        ruling = [self.changed[other] for other in sorted(self.changed) if other <= edition]
         if not self.changed:
             return self
+        ruling = [self.changed[other] for other in sorted(self.changed) if other <= edition]
         return self.model_copy(update={"default": ruling[-1] if ruling else self.default, "changed": {}})
 
 
@@ -441,22 +440,16 @@ class Catalog(Model):
 
         So it stays the same, byte for byte, when a later release adds to the catalogue or explains it better.
         """
-        known = self.as_of(edition)
-        entries = [one for one in known.entries if edition is None or one.since <= edition]
-        features = {
-            name: one for name, one in known.features.items() if edition is None or one.since <= edition
-        }
-        roles = {
-            role for one in entries for end in (*one.source, *one.destination) for role in known.members(end)
-        }
-        ids = {one.id for one in entries}
-        moving = {service.parameter for one in entries for service in one.services}
+        known = self.of_edition(self.newest_edition if edition is None else edition)
+        ends = {end for one in known.entries for end in (*one.source, *one.destination)}
+        roles = {role for end in ends for role in known.members(end)}
+        moving = {service.parameter for one in known.entries for service in one.services}
         parts: dict[str, Mapping[str, Model]] = {
-            "entries": {one.id: one for one in entries},
-            "features": features,
+            "entries": {one.id: one for one in known.entries},
+            "features": known.features,
             "roles": {name: one for name, one in known.roles.items() if name in roles},
             "parameters": {name: one for name, one in known.parameters.items() if name in moving},
-            "bundles": {name: one for name, one in known.bundles.items() if ids.issuperset(one.entries)},
+            "bundles": known.bundles,
             "managed-services": known.managed_services,
         }
         told = {
