@@ -10,6 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from citrix_netpolicy.ends import Ends
 from citrix_netpolicy.errors import InputError, Mark, Problem, TargetError, nearest
 from citrix_netpolicy.findings import LOSSES, Finding
 from citrix_netpolicy.folder import Module, restore_command
@@ -214,7 +215,16 @@ def options_of(deployment: Deployment, network: str) -> Options:
         deployment.networks[network].bicep_api_version,
         deployment.networks[network].attach,
         frozenset((item.finding, subject) for item in deployment.accept for subject in item.subject),
+        _ends_of(deployment),
     )
+
+
+def _ends_of(deployment: Deployment) -> Ends:
+    """Return who has which addresses, those beyond a NAT included."""
+    prefixes = {name: [*end.prefixes] for name, end in deployment.ends.items()}
+    for name, tier in deployment.tiers.items():
+        prefixes[name] += (*tier.public.in_, *tier.public.out) if tier.public else ()
+    return Ends(prefixes)
 
 
 def _about(compilation: Compilation) -> dict[str, Any]:

@@ -217,19 +217,22 @@ def derived_priority(name: str, attempt: int = 0) -> int:
 
 
 def assign_priorities(
-    names: Iterable[str], kept: Mapping[str, int], last: Mapping[str, int] | None
+    names: Iterable[str],
+    kept: Mapping[str, int],
+    last: Mapping[str, int],
+    successors: Mapping[str, str] | None = None,
 ) -> dict[str, int]:
     """Return a priority for each name, different from each other.
 
-    A name keeps the priority that it had in the last run, or the one that is kept for it; else it gets its
-    first choice that nobody has. A number that a rule gives up in this very change is not given away yet,
-    since Azure refuses two rules of one priority even for the moment between two requests. Raises InputError
-    when the last run holds one number twice.
+    A name keeps the priority that it had in the last run, or that of the rule of the last run which it is a
+    successor of, or the one that is kept for it; else it gets its first choice that nobody has. No other rule
+    gets a number that a rule gives up in this very change: whoever reads the change would take the one for
+    the other. Raises InputError when the last run holds one number twice.
     """
     wanted = list(dict.fromkeys(names))
-    last = last or {}
     _refuse_clash(wanted, last)
     found = {name: last[name] for name in wanted if name in last}
+    found |= {name: last[old] for name, old in (successors or {}).items() if old not in found}
     taken = set(last.values())
     for name in wanted:
         if name not in found and name in kept and kept[name] not in taken:

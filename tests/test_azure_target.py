@@ -545,7 +545,7 @@ def test_one_value_stands_in_the_singular_field_and_several_in_the_plural() -> N
         "destinationAddressPrefix": "*",
         "sourceAddressPrefix": "10.0.0.0/24",
         "access": "Allow",
-        "priority": derived_priority("tcp-443-from-10.0.0.0_24"),
+        "priority": derived_priority("allow-10.0.0.0_24-to-app-https"),
         "direction": "Inbound",
     }
     services = [ports(Protocol.UDP, 80), ports(Protocol.UDP, 90, 99)]
@@ -653,6 +653,23 @@ def _subnets(tier: Any) -> list[str]:
     return list(tier if isinstance(tier, list) else tier["subnets"])
 
 
+def check_inheritance(rules: Mapping[str, Placed], old: Mapping[str, Placed]) -> None:
+    """A rule that came has a priority of before only when it serves the peers or ports of one that went."""
+    went = {old[name].priority: old[name] for name in old.keys() - rules.keys()}
+    kept = {rule.priority for rule in old.values()} - went.keys()
+    for name in rules.keys() - old.keys():
+        rule = rules[name]
+        assert rule.priority not in kept
+        if rule.priority in went:
+            was = went[rule.priority].content
+            alike = [
+                {key: value for key, value in rule.content.items() if key.startswith(side)}
+                == {key: value for key, value in was.items() if key.startswith(side)}
+                for side in (("sourceA", "destinationA"), ("destinationPort", "protocol"))
+            ]
+            assert any(alike), (name, was)
+
+
 @pytest.mark.parametrize("edits", [5, pytest.param(40, marks=pytest.mark.slow)])
 def test_through_many_edits_rules_that_stay_keep_their_priority(edits: int) -> None:
     chance = random.Random(20)
@@ -671,9 +688,9 @@ def test_through_many_edits_rules_that_stay_keep_their_priority(edits: int) -> N
             assert all(100 <= priority <= 4096 for priority in priorities)
             assert max(priorities) == 4096
             for name in rules.keys() & old.keys():
-                assert rules[name] == old[name]
+                assert rules[name].priority == old[name].priority
             came = rules.keys() - old.keys()
-            assert not {rules[name].priority for name in came} & {rule.priority for rule in old.values()}
+            check_inheritance(rules, old)
             if old:
                 seen["stayed"] += len(rules.keys() & old.keys())
                 seen["came"] += len(came)
@@ -682,7 +699,9 @@ def test_through_many_edits_rules_that_stay_keep_their_priority(edits: int) -> N
             assert traffic_of(read(files)) == traffic_of(as_azure_says(case))
         previous, before = files, after
         edit(data, chance)
-    assert all(count > edits for count in seen.values()), seen
+    assert seen["stayed"] > edits
+    # A few edits change what rules hold and not what they mean, so their names stay as well.
+    assert edits < 10 or (seen["came"] and seen["went"]), seen
 
 
 @examples(40)
@@ -697,9 +716,8 @@ def test_what_stood_before_costs_no_rule_and_moves_none(one: list[Rule], two: li
     }
     for place, old in placed(first).items():
         rules = after.get(place, {})
-        assert all(rules[name] == old[name] for name in rules.keys() & old.keys())
-        came = {rules[name].priority for name in rules.keys() - old.keys()}
-        assert not came & {rule.priority for rule in old.values()}
+        assert all(rules[name].priority == old[name].priority for name in rules.keys() & old.keys())
+        check_inheritance(rules, old)
 
 
 def priorities(files: Mapping[str, str]) -> dict[str, int]:
@@ -745,10 +763,29 @@ def test_a_priority_is_free_again_one_generation_later(narrow: None) -> None:
     first = write(tagged(1, 2, 3))
     second = write(tagged(2, 3, 4), first)
     assert not set(priorities(second).values()) - set(range(1000, 1005))
-    gone = priorities(first)["tcp-443-from-Tag1"]
+    gone = priorities(first)["allow-Tag1-to-app-https"]
     assert gone not in priorities(second).values()
     third = write(tagged(2, 3, 4, 5, 6), second)
     assert gone in priorities(third).values()
+
+
+def test_a_rule_that_means_something_else_for_the_same_peers_keeps_its_priority() -> None:
+    peers = ["10.0.0.0/24", "10.0.9.0/24"]
+    first = write(make_case(make_group("app", [ingress(peer, ports(Protocol.TCP, 80)) for peer in peers])))
+    moved = [ingress(peer, ports(Protocol.TCP, 8080)) for peer in peers]
+    second = write(make_case(make_group("app", moved)), first)
+    assert [*priorities(first).values()] == [*priorities(second).values()]
+    assert priorities(first).keys() != priorities(second).keys()
+    # One peer more at the same port is the same rule, too; another peer alone is a rule of its own.
+    more = [*moved, ingress("10.0.7.0/24", ports(Protocol.TCP, 8080))]
+    third = write(make_case(make_group("app", more)), second)
+    assert [*priorities(third).values()] == [*priorities(second).values()]
+    other = write(make_case(make_group("app", [ingress("10.7.0.0/24", ports(Protocol.TCP, 8080))])), third)
+    assert not set(priorities(other).values()) & set(priorities(third).values())
+    # What was kept once stays without the files.
+    assert priorities(write(make_case(make_group("app", more)), {IDENTITIES: third[IDENTITIES]})) == (
+        priorities(third)
+    )
 
 
 def test_two_rules_of_one_priority_in_the_last_run_are_refused_with_the_command() -> None:
@@ -1177,12 +1214,12 @@ def test_names_of_rules_do_not_differ_in_case_only(peers: tuple[Peer, Peer]) -> 
     assert len(set(names)) == len(names)
 
 
-def test_a_rule_keeps_its_name_when_a_peer_of_another_kind_is_called_alike() -> None:
+def test_a_rule_keeps_its_priority_when_a_peer_of_another_kind_is_called_alike() -> None:
     alone = make_case(make_group("app", [ingress(GroupReference("Storage"))]))
     files = write(alone)
     both = make_case(make_group("app", [ingress(GroupReference("Storage")), ingress(STORAGE)]))
     (old,), new = (
-        {name: rule for name, rule in placed(each)["app", "Inbound"].items() if rule.priority < 4096}.items()
+        [rule for rule in placed(each)["app", "Inbound"].values() if rule.priority < 4096]
         for each in (files, write(both, files))
     )
     assert old in new
@@ -1368,8 +1405,12 @@ def test_priorities_stay_through_an_edit(site: Path) -> None:
     assert compile_(site, "--check") == 0
     after = placed_in(site)
     stayed = [(place, name) for place in before for name in before[place].keys() & after[place].keys()]
-    assert all(before[place][name] == after[place][name] for place, name in stayed)
+    assert all(before[place][name].priority == after[place][name].priority for place, name in stayed)
     assert any(before[place][name].priority < 4096 for place, name in stayed)
+    # One address more is no other rule.
+    assert {place: {*rules} for place, rules in before.items()} == {
+        place: {*rules} for place, rules in after.items()
+    }
     assert before != after
 
 
@@ -1397,7 +1438,7 @@ def test_broken_identities_are_told_and_nothing_is_written(
 
 def test_probe_ports_let_azures_balancer_in(site: Path) -> None:
     assert compile_(site) == 0
-    rule = placed_in(site)["storefront", "Inbound"]["tcp-443-from-AzureLoadBalancer"]
+    rule = placed_in(site)["storefront", "Inbound"]["allow-AzureLoadBalancer-to-storefront-https"]
     properties = rule.content
     assert properties["sourceAddressPrefix"] == "AzureLoadBalancer"
     assert (properties["protocol"], properties["destinationPortRange"]) == ("Tcp", "443")

@@ -97,7 +97,7 @@ def lose(name: str) -> Change:
 
 
 RULE_AWS = re.compile(r'^    "vda/ingress/.*= \{\n(?:.*\n)*?    \}\n', re.MULTILINE)
-RULE_AZURE = re.compile(r'^    "vda/ingress/tcp.*= \{\n(?:.*\n)*?    \}\n', re.MULTILINE)
+RULE_AZURE = re.compile(r'^    "vda/ingress/allow.*= \{\n(?:.*\n)*?    \}\n', re.MULTILINE)
 RULE_JSON = re.compile(r"^        \{\n(?:.*\n)*?        \},\n", re.MULTILINE)
 RULE_BICEP = re.compile(r"^      \{\n(?:.*\n)*?      \}\n", re.MULTILINE)
 
@@ -316,7 +316,7 @@ CORRUPTIONS: dict[str, tuple[str, Change]] = {
         sub("tf-azure", r"^( +)(access +=.*)\n", r'\1\2\n\1source_port_range = "53"\n'),
     ),
     "tf-azure-rule-lost": ("tf-azure", without("tf-azure", RULE_AZURE)),
-    "tf-azure-rule-copied": ("tf-azure", twice_renamed("tf-azure", RULE_AZURE, "tcp-", "tcp_")),
+    "tf-azure-rule-copied": ("tf-azure", twice_renamed("tf-azure", RULE_AZURE, "allow-", "allow_")),
     "tf-azure-other-tier": (
         "tf-azure",
         sub("tf-azure", r'source_tiers( +)= \["[^"]*"', r'source_tiers\1= ["sql"'),

@@ -31,10 +31,11 @@ def causes(purposes: list[str]) -> list[Cause]:
         (["A" * 10, "B" * 10, "C" * 10, "D"], 36, "A" * 10 + "; " + "B" * 10 + "; and 2 more"),
         (["A" * 10, "B" * 10, "C" * 10], 33, "A" * 10 + "; and 2 more"),
         (["A" * 10, "B" * 10, "C" * 10], 25, "A" * 10 + "; and 2 more"),
-        (["A" * 30, "B"], 20, "A" * 6 + "... and 1 more"),
-        (["A" * 30], 20, "A" * 17 + "..."),
+        (["A" * 30, "B"], 20, "entry-0; entry-1"),
+        (["A" * 30, "B", "C"], 22, "entry-0; and 2 more"),
+        (["A" * 30], 20, "entry-0"),
         (["A" * 20], 20, "A" * 20),
-        (["A" * 21], 20, "A" * 17 + "..."),
+        (["A" * 21], 20, "entry-0"),
     ],
 )
 def test_examples(purposes: list[str], limit: int, text: str) -> None:
@@ -63,9 +64,15 @@ def test_laws(purposes: list[str], limit: int) -> None:
     assert len(text) <= limit
     assert ACCEPTED.match(text)
     assert text == describe(causes(purposes), limit)
-    if len(text) < len("; ".join(dict.fromkeys(filter(None, map(plain_text, purposes))))):
-        more = re.search(r"and ([0-9]+) more\Z", text)
-        assert more or text.endswith("...")
+    # A text is whole or counted, never cut.
+    whole = [*dict.fromkeys(filter(None, map(plain_text, purposes)))]
+    if more := re.search(r"(?:\A|; )and ([0-9]+) more\Z", text):
+        text = text[: more.start()]
+        ids = [f"entry-{index}" for index in range(len(purposes))]
+        left = int(more[1])
+        assert text in {"; ".join(lines[: len(lines) - left]) for lines in (whole, ids)}
+    else:
+        assert text in {"; ".join(whole), "; ".join(f"entry-{index}" for index in range(len(purposes)))}
 
 
 @given(st.text())

@@ -267,6 +267,7 @@ class _Groups:
             raise node.refusal("two groups have this tier or name", code="duplicate-name")
         self.names.add(name.lower())
         read = [arm.read_rule(rule, tier_of) for rule in rules]
+        _refuse_doubles(read)
         permitted: list[Rule] = []
         for direction in Direction:
             permitted += self._side(
@@ -281,7 +282,6 @@ class _Groups:
             # Azure's default rules let everything out.
             whole = _rule_of_everything(direction, node.mark)
             return list(arm.rules_of(whole, f"{name}/default"))
-        _refuse_doubles(rules)
         permitted: list[tuple[ArmRule, tuple[Rule, ...]]] = []
         for rule in rules:
             if rule.allows:
@@ -327,18 +327,18 @@ def _rule_of_everything(direction: Direction, mark: Mark) -> ArmRule:
 
 
 def _refuse_doubles(rules: Iterable[ArmRule]) -> None:
-    """Refuse two rules of one direction that share their name or priority."""
+    """Refuse two rules of a group with one name, or two of one direction with one priority."""
     names: set[str] = set()
-    numbers: set[int] = set()
+    numbers: set[tuple[Direction, int]] = set()
     for rule in rules:
         if rule.name.lower() in names:
             raise _refusal(rule, "another rule has this name")
-        if rule.priority in numbers:
+        if (rule.direction, rule.priority) in numbers:
             message = f"rule `{clean(rule.name)}`: another rule has the priority {rule.priority}"
             problem = Problem(code="priority-clash", message=message, mark=rule.mark, hint=MERGED)
             raise InputError(problem)
         names.add(rule.name.lower())
-        numbers.add(rule.priority)
+        numbers.add((rule.direction, rule.priority))
 
 
 def _is_final(rule: ArmRule) -> bool:

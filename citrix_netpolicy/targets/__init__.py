@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from citrix_netpolicy import limits
+from citrix_netpolicy.ends import Ends
 from citrix_netpolicy.errors import InputError, Problem, nearest
 from citrix_netpolicy.identities import Identities
 
@@ -52,7 +53,7 @@ class Options:
 
     `deployment` is the name that the names of groups begin with, `network` that of the network. The quotas
     are those of an AWS account. `accepted` holds the losses that the deployment accepts, as code and tier.
-    `attach` says what groups of Azure are attached to.
+    `attach` says what groups of Azure are attached to, and `ends` who stands behind prefixes.
     """
 
     deployment: str
@@ -62,6 +63,7 @@ class Options:
     bicep_api_version: str = "2025-05-01"
     attach: Literal["subnets", "interfaces"] = "subnets"
     accepted: frozenset[tuple[str, str]] = frozenset()
+    ends: Ends = field(default_factory=Ends)
 
 
 @dataclass(frozen=True, slots=True)

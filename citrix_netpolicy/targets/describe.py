@@ -21,21 +21,22 @@ _REFUSED: Final = re.compile(r"[^A-Za-z0-9 ._\-:/()#,@\[\]+=;{}!$*]+")
 def describe(causes: Iterable[Cause], limit: int) -> str:
     """Return the purposes of `causes` as one line of at most `limit` characters.
 
-    Purposes that do not fit are counted: `A; B; and 2 more`.
+    A purpose is whole or not there: those that do not fit are counted, `A; B; and 2 more`. Where not even the
+    first one fits, the ids of the causes stand for them. The README of a module has all of them.
     """
-    return _described(tuple(cause.purpose for cause in causes), limit)
+    return _described(tuple((cause.purpose, cause.id) for cause in causes), limit)
 
 
 @lru_cache(1 << 12)
-def _described(told: tuple[str, ...], limit: int) -> str:
-    purposes = list(dict.fromkeys(filter(None, map(plain_text, told))))
-    for count in range(len(purposes), 0, -1):
-        left = len(purposes) - count
-        text = "; ".join([*purposes[:count], *([f"and {left} more"] if left else [])])
-        if len(text) <= limit:
-            return text
-    more = f"... and {len(purposes) - 1} more" if len(purposes) > 1 else "..."
-    return purposes[0][: limit - len(more)].rstrip() + more if purposes else ""
+def _described(told: tuple[tuple[str, str], ...], limit: int) -> str:
+    for texts in zip(*told, strict=True):
+        lines = list(dict.fromkeys(filter(None, map(plain_text, texts))))
+        for count in range(len(lines), 0, -1):
+            left = len(lines) - count
+            text = "; ".join([*lines[:count], *([f"and {left} more"] if left else [])])
+            if len(text) <= limit:
+                return text
+    return ""
 
 
 def plain_text(text: str) -> str:

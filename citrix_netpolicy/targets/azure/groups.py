@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from citrix_netpolicy.errors import Problem, TargetError, clean
@@ -30,7 +29,6 @@ from citrix_netpolicy.net import (
 from citrix_netpolicy.policy import Direction, ExistingGroup, PrefixList, ServiceTag
 from citrix_netpolicy.targets import RuleCount, rules_in_excess
 from citrix_netpolicy.targets.azure.cover import (
-    ANYWHERE,
     EVERY_PORT,
     WHOLE,
     Block,
@@ -39,13 +37,15 @@ from citrix_netpolicy.targets.azure.cover import (
     blocks_of_rules,
     cover_side,
 )
+from citrix_netpolicy.targets.azure.rule_names import names_of
 from citrix_netpolicy.targets.describe import describe
 from citrix_netpolicy.traffic import reach_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from citrix_netpolicy.cover import Proof
+    from citrix_netpolicy.ends import Ends
     from citrix_netpolicy.grants import Grants
     from citrix_netpolicy.identities import LastRun
     from citrix_netpolicy.policy import Cause, Group, Policy, Rule
@@ -134,7 +134,6 @@ def network_security_groups(
     deployment does not accept.
     """
     before = identities or Identities()
-    last = before.last()
     groups: list[NetworkSecurityGroup] = []
     findings: list[Finding] = []
     kept: dict[str, TierIdentity] = {}
@@ -147,7 +146,7 @@ def network_security_groups(
         told = [*_refusals(group, name), *_too_wide(group), *_unaccepted(losses, options)]
         problems += told
         if not told:
-            made, kept[group.tier] = _group(group, name, identity, last, fresh)
+            made, kept[group.tier] = _group(group, name, before, options.ends, fresh)
             groups.append(made)
             findings += [*losses, *_open_egress(group)]
     names: dict[str, str] = {}
@@ -277,15 +276,19 @@ def _open_egress(group: Group) -> Iterator[Finding]:
 
 
 def _group(
-    group: Group, name: str, identity: TierIdentity, last: LastRun | None, found: dict[Grants, Side]
+    group: Group,
+    name: str,
+    identities: Identities,
+    ends: Ends,
+    found: dict[Grants, Side],
 ) -> tuple[NetworkSecurityGroup, TierIdentity]:
     """Return the group of a tier, and what its next run must not move.
 
     `found` keeps the covers of sides, since groups may share one.
     """
+    identity, last = identities.tier(group.tier), identities.last()
     key = identity.key or group.tier
-    rules: list[SecurityRule] = []
-    priorities: dict[Direction, dict[str, int]] = {}
+    sides: dict[Direction, list[Block]] = {}
     covers: dict[Direction, tuple[Any, ...]] = {}
     bound = 0
     proofs: set[Proof] = set()
@@ -301,28 +304,70 @@ def _group(
         covered = cover_side(grants, before) if before else fresh
         bound += covered.lower_bound
         proofs |= covered.proofs
-        blocks = _named(direction, covered.blocks)
-        had = last.priorities if last else {}
+        sides[direction] = [part for block in covered.blocks for part in _parts(block)]
+        if set(covered.blocks) != set(fresh.blocks):
+            covers[direction] = tuple(map(block_to_data, covered.blocks))
+    rules: list[SecurityRule] = []
+    priorities: dict[Direction, dict[str, int]] = {}
+    for direction, blocks in names_of(key, sides, ends).items():
         numbers = assign_priorities(
             blocks,
             identity.priorities.get(direction, {}),
-            {rule: number for (tier, way, rule), number in had.items() if (tier, way) == (key, direction)},
+            *_priorities_before(key, direction, last, blocks),
         )
-        rules += sorted(
-            (_allow(rule, numbers[rule], direction, block) for rule, block in blocks.items()),
-            key=lambda rule: rule.priority,
-        )
+        allowing = [_allow(rule, numbers[rule], direction, block) for rule, block in blocks.items()]
+        rules += sorted(allowing, key=lambda rule: rule.priority)
         rules.append(_deny(direction))
         priorities[direction] = {
             rule: number for rule, number in numbers.items() if number != derived_priority(rule)
         }
-        if set(covered.blocks) != set(fresh.blocks):
-            covers[direction] = tuple(map(block_to_data, covered.blocks))
     certificate: Certificate = "none"
     if _allowing(rules) == bound:
         certificate = "search" if "search" in proofs else "fooling set"
     made = NetworkSecurityGroup(key, group.tier, name, tuple(rules), bound, certificate)
     return made, replace(identity, priorities=priorities, covers=covers)
+
+
+def _priorities_before(
+    key: str, direction: Direction, last: LastRun | None, blocks: Mapping[str, Block]
+) -> tuple[dict[str, int], dict[str, str]]:
+    """Return the priorities that one direction of a group had, by rule, and whom each new rule succeeds."""
+    if last is None:
+        return {}, {}
+    had = {rule: at for (tier, way, rule), at in last.priorities.items() if (tier, way) == (key, direction)}
+    gone: dict[str, list[Rule]] = {rule: [] for rule in had if rule not in blocks}
+    for group in last.groups if gone else ():
+        for rule in group.side(direction) if group.tier == key else ():
+            name = rule.origin.address.rpartition("/")[2] if rule.origin else ""
+            if name in gone:
+                gone[name].append(rule)
+    before = {name: block for name, rules in gone.items() for block in blocks_of_rules(rules)}
+    new = {name: block for name, block in blocks.items() if name not in had}
+    return had, _successors(before, new)
+
+
+def _successors(gone: Mapping[str, Block], new: Mapping[str, Block]) -> dict[str, str]:
+    """Return which of the rules that are gone each new rule takes the place of, by their names.
+
+    A rule is what it was while it serves the same peers, or opens the same ports to some of them; else it is
+    another. Rules that share both come first.
+    """
+    alike = sorted(
+        (not same_peers, not same_ports, name, old)
+        for name, block in new.items()
+        for old, was in gone.items()
+        if block.protocol == was.protocol and not set(block.peers).isdisjoint(was.peers)
+        for same_peers in (set(block.peers) == set(was.peers),)
+        for same_ports in (set(block.spans) == set(was.spans),)
+        if same_peers or same_ports
+    )
+    found: dict[str, str] = {}
+    taken: set[str] = set()
+    for _, _, name, old in alike:
+        if name not in found and old not in taken:
+            found[name] = old
+            taken.add(old)
+    return found
 
 
 def _blocks_before(
@@ -364,45 +409,6 @@ def _parts(block: Block) -> Iterator[Block]:
     size = _MAX_ASGS if block.kind == "asg" else len(block.peers)
     for start in range(0, len(block.peers), size):
         yield replace(block, peers=block.peers[start : start + size])
-
-
-def _named(direction: Direction, blocks: Iterable[Block]) -> dict[str, Block]:
-    """Return the blocks of one direction under the names of their rules."""
-    named: dict[str, Block] = {}
-    taken: set[str] = set()
-    for whole in blocks:
-        for block in _parts(whole):
-            name = _rule_name(direction, block)
-            # Azure names are case-insensitive.
-            if name.lower() in taken:
-                name = _with_digest(name, block)
-            taken.add(name.lower())
-            named[name] = block
-    return named
-
-
-def _rule_name(direction: Direction, block: Block) -> str:
-    """Return a name that says what a rule is, and stays as long as the rule is that.
-
-    A rule of several peers or port ranges names the first of each, and a digest of all of them.
-    """
-    way = "from" if direction is Direction.INGRESS else "to"
-    protocol = "any" if block.protocol == "*" else block.protocol.lower()
-    # A tier and a service tag may have the same name.
-    peer = f"asg-{block.peers[0]}" if block.kind == "asg" else str(block.peers[0])
-    peer = "any" if block.peers == ANYWHERE else peer
-    words = f"{protocol}-{block.ports[0].replace('*', 'all')}-{way}-{peer}"
-    name = re.sub(r"[^A-Za-z0-9.-]", "_", words)
-    is_one = len(block.peers) == 1 or block.peers == ANYWHERE
-    is_whole = is_one and len(block.ports) == 1 and name == words.replace("/", "_").replace(":", "_")
-    if is_whole and _NAME.match(name):
-        return name
-    return _with_digest(name, block)
-
-
-def _with_digest(name: str, block: Block) -> str:
-    content = (block.protocol, block.kind, tuple(map(str, block.peers)), block.ports)
-    return f"{name[:68]}-{sha256(repr(content).encode()).hexdigest()[:10]}"
 
 
 def _excesses(group: NetworkSecurityGroup) -> Iterator[Problem]:

@@ -65,13 +65,14 @@ class _Said:
         self.seen.add(key)
         tier = self.keys[key]
         ends: dict[Direction, bool] = {}
-        ranks: set[tuple[Direction, Any]] = set()
+        ranks: set[Any] = set()
         for rule in rules:
             way = _WAYS[rule["direction"]]
-            for rank in (rule["priority"], rule["name"].lower()):
-                if (way, rank) in ranks:
+            # Each direction has priorities of its own, and a group has no two rules of one name.
+            for rank in ((way, rule["priority"]), rule["name"].lower()):
+                if rank in ranks:
                     raise LayoutError(f"two rules of group `{key}` share {rank}")
-                ranks.add((way, rank))
+                ranks.add(rank)
             grants = self.grants.setdefault((tier, way), [])
             if rule["access"] == "Allow" and 100 <= rule["priority"] < _DENY:
                 ends.setdefault(way, False)

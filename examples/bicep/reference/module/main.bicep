@@ -18,35 +18,7 @@ resource nsg_adc_client_ef8843 'Microsoft.Network/networkSecurityGroups@2025-05-
   properties: {
     securityRules: [
       {
-        name: 'udp-443-from-any'
-        properties: {
-          description: 'Adaptive transport of user devices to the gateway'
-          protocol: 'Udp'
-          sourcePortRange: '*'
-          destinationPortRange: '443'
-          destinationAddressPrefix: '*'
-          sourceAddressPrefix: '*'
-          access: 'Allow'
-          priority: 1427
-          direction: 'Inbound'
-        }
-      }
-      {
-        name: 'tcp-443-from-any'
-        properties: {
-          description: 'Access of user devices to the gateway'
-          protocol: 'Tcp'
-          sourcePortRange: '*'
-          destinationPortRange: '443'
-          destinationAddressPrefix: '*'
-          sourceAddressPrefix: '*'
-          access: 'Allow'
-          priority: 1980
-          direction: 'Inbound'
-        }
-      }
-      {
-        name: 'tcp-9000-from-AzureLoadBalancer'
+        name: 'allow-AzureLoadBalancer-to-adc-client-tcp-9000'
         properties: {
           description: 'Health probes of the load balancer'
           protocol: 'Tcp'
@@ -55,7 +27,35 @@ resource nsg_adc_client_ef8843 'Microsoft.Network/networkSecurityGroups@2025-05-
           destinationAddressPrefix: '*'
           sourceAddressPrefix: 'AzureLoadBalancer'
           access: 'Allow'
-          priority: 2897
+          priority: 2292
+          direction: 'Inbound'
+        }
+      }
+      {
+        name: 'allow-any-to-adc-client-udp-https'
+        properties: {
+          description: 'Adaptive transport of user devices to the gateway'
+          protocol: 'Udp'
+          sourcePortRange: '*'
+          destinationPortRange: '443'
+          destinationAddressPrefix: '*'
+          sourceAddressPrefix: '*'
+          access: 'Allow'
+          priority: 2682
+          direction: 'Inbound'
+        }
+      }
+      {
+        name: 'allow-any-to-adc-client-https'
+        properties: {
+          description: 'Access of user devices to the gateway'
+          protocol: 'Tcp'
+          sourcePortRange: '*'
+          destinationPortRange: '443'
+          destinationAddressPrefix: '*'
+          sourceAddressPrefix: '*'
+          access: 'Allow'
+          priority: 3819
           direction: 'Inbound'
         }
       }
@@ -98,21 +98,7 @@ resource nsg_adc_management_dd946c 'Microsoft.Network/networkSecurityGroups@2025
   properties: {
     securityRules: [
       {
-        name: 'udp-3003-from-10.20.0.0_28'
-        properties: {
-          description: 'Heartbeats between the two nodes of an ADC high availability pair'
-          protocol: 'Udp'
-          sourcePortRange: '*'
-          destinationPortRange: '3003'
-          destinationAddressPrefix: '*'
-          sourceAddressPrefix: '10.20.0.0/28'
-          access: 'Allow'
-          priority: 1008
-          direction: 'Inbound'
-        }
-      }
-      {
-        name: 'tcp-22-from-10.20.0.0_28-fc998c0f65'
+        name: 'allow-itself-to-adc-management-ssh-tcp-3008'
         properties: {
           description: 'File synchronization over SSH within an ADC high availability pair; Encrypted configuration synchronization of an ADC high availability pair'
           protocol: 'Tcp'
@@ -124,12 +110,12 @@ resource nsg_adc_management_dd946c 'Microsoft.Network/networkSecurityGroups@2025
           destinationAddressPrefix: '*'
           sourceAddressPrefix: '10.20.0.0/28'
           access: 'Allow'
-          priority: 1243
+          priority: 2165
           direction: 'Inbound'
         }
       }
       {
-        name: 'tcp-22-from-10.99.7.0_25-9d52a10142'
+        name: 'allow-admin-workstation-to-adc-management-ssh-https'
         properties: {
           description: 'SSH administration of the ADC; Web administration of the ADC'
           protocol: 'Tcp'
@@ -141,7 +127,21 @@ resource nsg_adc_management_dd946c 'Microsoft.Network/networkSecurityGroups@2025
           destinationAddressPrefix: '*'
           sourceAddressPrefix: '10.99.7.0/25'
           access: 'Allow'
-          priority: 2892
+          priority: 2728
+          direction: 'Inbound'
+        }
+      }
+      {
+        name: 'allow-itself-to-adc-management-udp-3003'
+        properties: {
+          description: 'Heartbeats between the two nodes of an ADC high availability pair'
+          protocol: 'Udp'
+          sourcePortRange: '*'
+          destinationPortRange: '3003'
+          destinationAddressPrefix: '*'
+          sourceAddressPrefix: '10.20.0.0/28'
+          access: 'Allow'
+          priority: 3073
           direction: 'Inbound'
         }
       }
@@ -160,21 +160,7 @@ resource nsg_adc_management_dd946c 'Microsoft.Network/networkSecurityGroups@2025
         }
       }
       {
-        name: 'udp-53-to-10.98.0.10_31'
-        properties: {
-          description: 'Name resolution by the ADC'
-          protocol: 'Udp'
-          sourcePortRange: '*'
-          destinationPortRange: '53'
-          sourceAddressPrefix: '*'
-          destinationAddressPrefix: '10.98.0.10/31'
-          access: 'Allow'
-          priority: 1582
-          direction: 'Outbound'
-        }
-      }
-      {
-        name: 'tcp-22-to-10.20.0.0_28-fc998c0f65'
+        name: 'allow-adc-management-to-itself-ssh-tcp-3008'
         properties: {
           description: 'File synchronization over SSH within an ADC high availability pair; Encrypted configuration synchronization of an ADC high availability pair'
           protocol: 'Tcp'
@@ -186,12 +172,40 @@ resource nsg_adc_management_dd946c 'Microsoft.Network/networkSecurityGroups@2025
           sourceAddressPrefix: '*'
           destinationAddressPrefix: '10.20.0.0/28'
           access: 'Allow'
-          priority: 2795
+          priority: 1710
           direction: 'Outbound'
         }
       }
       {
-        name: 'tcp-53-to-10.98.0.10_31-0e121b3ef1'
+        name: 'allow-adc-management-to-active-directory-udp-dns'
+        properties: {
+          description: 'Name resolution by the ADC'
+          protocol: 'Udp'
+          sourcePortRange: '*'
+          destinationPortRange: '53'
+          sourceAddressPrefix: '*'
+          destinationAddressPrefix: '10.98.0.10/31'
+          access: 'Allow'
+          priority: 1720
+          direction: 'Outbound'
+        }
+      }
+      {
+        name: 'allow-adc-management-to-itself-udp-3003'
+        properties: {
+          description: 'Heartbeats between the two nodes of an ADC high availability pair'
+          protocol: 'Udp'
+          sourcePortRange: '*'
+          destinationPortRange: '3003'
+          sourceAddressPrefix: '*'
+          destinationAddressPrefix: '10.20.0.0/28'
+          access: 'Allow'
+          priority: 3118
+          direction: 'Outbound'
+        }
+      }
+      {
+        name: 'allow-adc-management-to-active-directory-dns-ldaps'
         properties: {
           description: 'Name resolution by the ADC; Authentication over LDAP with TLS from the NSIP'
           protocol: 'Tcp'
@@ -203,21 +217,7 @@ resource nsg_adc_management_dd946c 'Microsoft.Network/networkSecurityGroups@2025
           sourceAddressPrefix: '*'
           destinationAddressPrefix: '10.98.0.10/31'
           access: 'Allow'
-          priority: 3035
-          direction: 'Outbound'
-        }
-      }
-      {
-        name: 'udp-3003-to-10.20.0.0_28'
-        properties: {
-          description: 'Heartbeats between the two nodes of an ADC high availability pair'
-          protocol: 'Udp'
-          sourcePortRange: '*'
-          destinationPortRange: '3003'
-          sourceAddressPrefix: '*'
-          destinationAddressPrefix: '10.20.0.0/28'
-          access: 'Allow'
-          priority: 3906
+          priority: 3644
           direction: 'Outbound'
         }
       }
@@ -260,38 +260,24 @@ resource nsg_adc_server_f8e6c0 'Microsoft.Network/networkSecurityGroups@2025-05-
         }
       }
       {
-        name: 'tcp-8080-to-10.20.2.0_27'
+        name: 'allow-adc-server-to-active-directory-dns-ldaps'
         properties: {
-          description: 'Redeeming of session tickets at the STA'
+          description: 'Name resolution by the ADC; Authentication over LDAP with TLS from the SNIP'
           protocol: 'Tcp'
           sourcePortRange: '*'
-          destinationPortRange: '8080'
-          sourceAddressPrefix: '*'
-          destinationAddressPrefix: '10.20.2.0/27'
-          access: 'Allow'
-          priority: 1307
-          direction: 'Outbound'
-        }
-      }
-      {
-        name: 'udp-1494-to-10.20.64.0_19-c1a049c1dc'
-        properties: {
-          description: 'HDX sessions proxied by the gateway (ICA); HDX sessions proxied by the gateway with session reliability'
-          protocol: 'Udp'
-          sourcePortRange: '*'
           destinationPortRanges: [
-            '1494'
-            '2598'
+            '53'
+            '636'
           ]
           sourceAddressPrefix: '*'
-          destinationAddressPrefix: '10.20.64.0/19'
+          destinationAddressPrefix: '10.98.0.10/31'
           access: 'Allow'
-          priority: 1418
+          priority: 1268
           direction: 'Outbound'
         }
       }
       {
-        name: 'udp-53-to-10.98.0.10_31'
+        name: 'allow-adc-server-to-active-directory-udp-dns'
         properties: {
           description: 'Name resolution by the ADC'
           protocol: 'Udp'
@@ -300,12 +286,40 @@ resource nsg_adc_server_f8e6c0 'Microsoft.Network/networkSecurityGroups@2025-05-
           sourceAddressPrefix: '*'
           destinationAddressPrefix: '10.98.0.10/31'
           access: 'Allow'
-          priority: 1582
+          priority: 1430
           direction: 'Outbound'
         }
       }
       {
-        name: 'tcp-1494-to-10.20.64.0_19-783b4cd905'
+        name: 'allow-adc-server-to-storefront-https'
+        properties: {
+          description: 'Access of the gateway to StoreFront'
+          protocol: 'Tcp'
+          sourcePortRange: '*'
+          destinationPortRange: '443'
+          sourceAddressPrefix: '*'
+          destinationAddressPrefix: '10.20.1.0/28'
+          access: 'Allow'
+          priority: 1433
+          direction: 'Outbound'
+        }
+      }
+      {
+        name: 'allow-adc-server-to-ddc-tcp-8080'
+        properties: {
+          description: 'Redeeming of session tickets at the STA'
+          protocol: 'Tcp'
+          sourcePortRange: '*'
+          destinationPortRange: '8080'
+          sourceAddressPrefix: '*'
+          destinationAddressPrefix: '10.20.2.0/27'
+          access: 'Allow'
+          priority: 2029
+          direction: 'Outbound'
+        }
+      }
+      {
+        name: 'allow-adc-server-to-vda-ica-session-reliability-tcp-8008'
         properties: {
           description: 'HDX sessions of the HTML5 client proxied by the gateway; HDX sessions proxied by the gateway (ICA); and 1 more'
           protocol: 'Tcp'
@@ -318,38 +332,24 @@ resource nsg_adc_server_f8e6c0 'Microsoft.Network/networkSecurityGroups@2025-05-
           sourceAddressPrefix: '*'
           destinationAddressPrefix: '10.20.64.0/19'
           access: 'Allow'
-          priority: 2967
+          priority: 2684
           direction: 'Outbound'
         }
       }
       {
-        name: 'tcp-53-to-10.98.0.10_31-0e121b3ef1'
+        name: 'allow-adc-server-to-vda-udp-ica-session-reliability'
         properties: {
-          description: 'Name resolution by the ADC; Authentication over LDAP with TLS from the SNIP'
-          protocol: 'Tcp'
+          description: 'HDX sessions proxied by the gateway (ICA); HDX sessions proxied by the gateway with session reliability'
+          protocol: 'Udp'
           sourcePortRange: '*'
           destinationPortRanges: [
-            '53'
-            '636'
+            '1494'
+            '2598'
           ]
           sourceAddressPrefix: '*'
-          destinationAddressPrefix: '10.98.0.10/31'
+          destinationAddressPrefix: '10.20.64.0/19'
           access: 'Allow'
-          priority: 3035
-          direction: 'Outbound'
-        }
-      }
-      {
-        name: 'tcp-443-to-10.20.1.0_28'
-        properties: {
-          description: 'Access of the gateway to StoreFront'
-          protocol: 'Tcp'
-          sourcePortRange: '*'
-          destinationPortRange: '443'
-          sourceAddressPrefix: '*'
-          destinationAddressPrefix: '10.20.1.0/28'
-          access: 'Allow'
-          priority: 3325
+          priority: 3823
           direction: 'Outbound'
         }
       }
@@ -378,7 +378,60 @@ resource nsg_ddc 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
   properties: {
     securityRules: [
       {
-        name: 'tcp-80-from-10.20.2.0_27-755a372ff5'
+        name: 'allow-adc-server-storefront-to-ddc-tcp-8080'
+        properties: {
+          description: 'Redeeming of session tickets at the STA; Requests of StoreFront to controllers for apps and desktops'
+          protocol: 'Tcp'
+          sourcePortRange: '*'
+          destinationPortRange: '8080'
+          destinationAddressPrefix: '*'
+          sourceAddressPrefixes: [
+            '10.20.0.32/28'
+            '10.20.1.0/28'
+          ]
+          access: 'Allow'
+          priority: 2512
+          direction: 'Inbound'
+        }
+      }
+      {
+        name: 'allow-admin-workstation-ddc-vda-to-ddc-http'
+        properties: {
+          description: 'Wizards of the Provisioning console that create catalogs; Communication among controllers; and 1 more'
+          protocol: 'Tcp'
+          sourcePortRange: '*'
+          destinationPortRange: '80'
+          destinationAddressPrefix: '*'
+          sourceAddressPrefixes: [
+            '10.20.2.0/27'
+            '10.20.64.0/19'
+            '10.99.7.0/25'
+          ]
+          access: 'Allow'
+          priority: 2587
+          direction: 'Inbound'
+        }
+      }
+      {
+        name: 'allow-admin-workstation-to-ddc-http-https-tcp-5985_5986'
+        properties: {
+          description: 'Use of the Director website by administrators; Wizards of the Provisioning console that create catalogs; and 2 more'
+          protocol: 'Tcp'
+          sourcePortRange: '*'
+          destinationPortRanges: [
+            '80'
+            '443'
+            '5985-5986'
+          ]
+          destinationAddressPrefix: '*'
+          sourceAddressPrefix: '10.99.7.0/25'
+          access: 'Allow'
+          priority: 3730
+          direction: 'Inbound'
+        }
+      }
+      {
+        name: 'allow-itself-to-ddc-http-https-tcp-89-9095'
         properties: {
           description: 'Communication among controllers; Local Host Cache among controllers; Orchestration service among controllers; and 1 more'
           protocol: 'Tcp'
@@ -392,60 +445,7 @@ resource nsg_ddc 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
           destinationAddressPrefix: '*'
           sourceAddressPrefix: '10.20.2.0/27'
           access: 'Allow'
-          priority: 1011
-          direction: 'Inbound'
-        }
-      }
-      {
-        name: 'tcp-80-from-10.99.7.0_25-8cad53ffc7'
-        properties: {
-          description: 'Use of the Director website by administrators; Wizards of the Provisioning console that create catalogs; and 2 more'
-          protocol: 'Tcp'
-          sourcePortRange: '*'
-          destinationPortRanges: [
-            '80'
-            '443'
-            '5985-5986'
-          ]
-          destinationAddressPrefix: '*'
-          sourceAddressPrefix: '10.99.7.0/25'
-          access: 'Allow'
-          priority: 2319
-          direction: 'Inbound'
-        }
-      }
-      {
-        name: 'tcp-8080-from-10.20.0.32_28-0a76c3aae5'
-        properties: {
-          description: 'Redeeming of session tickets at the STA; Requests of StoreFront to controllers for apps and desktops'
-          protocol: 'Tcp'
-          sourcePortRange: '*'
-          destinationPortRange: '8080'
-          destinationAddressPrefix: '*'
-          sourceAddressPrefixes: [
-            '10.20.0.32/28'
-            '10.20.1.0/28'
-          ]
-          access: 'Allow'
-          priority: 3448
-          direction: 'Inbound'
-        }
-      }
-      {
-        name: 'tcp-80-from-10.20.2.0_27-bd6b58e7ce'
-        properties: {
-          description: 'Wizards of the Provisioning console that create catalogs; Communication among controllers; and 1 more'
-          protocol: 'Tcp'
-          sourcePortRange: '*'
-          destinationPortRange: '80'
-          destinationAddressPrefix: '*'
-          sourceAddressPrefixes: [
-            '10.20.2.0/27'
-            '10.20.64.0/19'
-            '10.99.7.0/25'
-          ]
-          access: 'Allow'
-          priority: 3929
+          priority: 3862
           direction: 'Inbound'
         }
       }
@@ -464,25 +464,26 @@ resource nsg_ddc 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
         }
       }
       {
-        name: 'tcp-7279-to-10.20.4.8_29-6985492f17'
+        name: 'allow-ddc-to-itself-http-https-tcp-89-9095'
         properties: {
-          description: 'Check-out and return of licences at the vendor daemon; First contact of components that ask for licences; and 1 more'
+          description: 'Communication among controllers; Local Host Cache among controllers; Orchestration service among controllers; and 1 more'
           protocol: 'Tcp'
           sourcePortRange: '*'
           destinationPortRanges: [
-            '7279'
-            '8083'
-            '27000'
+            '80'
+            '89'
+            '443'
+            '9095'
           ]
           sourceAddressPrefix: '*'
-          destinationAddressPrefix: '10.20.4.8/29'
+          destinationAddressPrefix: '10.20.2.0/27'
           access: 'Allow'
           priority: 1087
           direction: 'Outbound'
         }
       }
       {
-        name: 'tcp-53-to-10.98.0.10_31-e7a9782b8d'
+        name: 'allow-ddc-to-active-directory-dns-kerberos-rpc-epmap-ldap-smb-kpasswd-and-3-more'
         properties: {
           description: 'Name resolution by Windows servers; Queries of Windows servers to the global catalogue, plain and over TLS; and 7 more'
           protocol: 'Tcp'
@@ -501,26 +502,12 @@ resource nsg_ddc 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
           sourceAddressPrefix: '*'
           destinationAddressPrefix: '10.98.0.10/31'
           access: 'Allow'
-          priority: 1610
+          priority: 1228
           direction: 'Outbound'
         }
       }
       {
-        name: 'tcp-1433-to-10.20.4.0_29'
-        properties: {
-          description: 'Access of controllers to the site databases'
-          protocol: 'Tcp'
-          sourcePortRange: '*'
-          destinationPortRange: '1433'
-          sourceAddressPrefix: '*'
-          destinationAddressPrefix: '10.20.4.0/29'
-          access: 'Allow'
-          priority: 1743
-          direction: 'Outbound'
-        }
-      }
-      {
-        name: 'udp-53-to-10.98.0.10_31-11a922d0bc'
+        name: 'allow-ddc-to-active-directory-udp-dns-kerberos-ntp-ldap-kpasswd'
         properties: {
           description: 'Name resolution by Windows servers; Kerberos authentication of Windows servers; and 3 more'
           protocol: 'Udp'
@@ -535,12 +522,12 @@ resource nsg_ddc 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
           sourceAddressPrefix: '*'
           destinationAddressPrefix: '10.98.0.10/31'
           access: 'Allow'
-          priority: 2837
+          priority: 2152
           direction: 'Outbound'
         }
       }
       {
-        name: 'tcp-80-to-10.20.2.0_27-f3f0a78053'
+        name: 'allow-ddc-to-ddc-vda-http-tcp-89'
         properties: {
           description: 'Communication among controllers; Local Host Cache among controllers; and 2 more'
           protocol: 'Tcp'
@@ -555,26 +542,39 @@ resource nsg_ddc 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
             '10.20.64.0/19'
           ]
           access: 'Allow'
-          priority: 3056
+          priority: 3257
           direction: 'Outbound'
         }
       }
       {
-        name: 'tcp-80-to-10.20.2.0_27-755a372ff5'
+        name: 'allow-ddc-to-license-server-tcp-7279-8083-27000'
         properties: {
-          description: 'Communication among controllers; Local Host Cache among controllers; Orchestration service among controllers; and 1 more'
+          description: 'Check-out and return of licences at the vendor daemon; First contact of components that ask for licences; and 1 more'
           protocol: 'Tcp'
           sourcePortRange: '*'
           destinationPortRanges: [
-            '80'
-            '89'
-            '443'
-            '9095'
+            '7279'
+            '8083'
+            '27000'
           ]
           sourceAddressPrefix: '*'
-          destinationAddressPrefix: '10.20.2.0/27'
+          destinationAddressPrefix: '10.20.4.8/29'
           access: 'Allow'
-          priority: 3752
+          priority: 3668
+          direction: 'Outbound'
+        }
+      }
+      {
+        name: 'allow-ddc-to-sql-ms-sql'
+        properties: {
+          description: 'Access of controllers to the site databases'
+          protocol: 'Tcp'
+          sourcePortRange: '*'
+          destinationPortRange: '1433'
+          sourceAddressPrefix: '*'
+          destinationAddressPrefix: '10.20.4.0/29'
+          access: 'Allow'
+          priority: 3878
           direction: 'Outbound'
         }
       }
@@ -603,7 +603,42 @@ resource nsg_license_server_479733 'Microsoft.Network/networkSecurityGroups@2025
   properties: {
     securityRules: [
       {
-        name: 'tcp-7279-from-10.20.2.0_27-ab52b8c674'
+        name: 'allow-admin-workstation-to-license-server-http-tcp-5985_5986-8082_8083'
+        properties: {
+          description: 'Windows servers are patched over WinRM from the administration subnet; Web console of the License Server; and 2 more'
+          protocol: 'Tcp'
+          sourcePortRange: '*'
+          destinationPortRanges: [
+            '80'
+            '5985-5986'
+            '8082-8083'
+          ]
+          destinationAddressPrefix: '*'
+          sourceAddressPrefix: '10.99.7.0/25'
+          access: 'Allow'
+          priority: 3342
+          direction: 'Inbound'
+        }
+      }
+      {
+        name: 'allow-admin-workstation-ddc-to-license-server-tcp-8083'
+        properties: {
+          description: 'Licensing web service, for administrators and controllers'
+          protocol: 'Tcp'
+          sourcePortRange: '*'
+          destinationPortRange: '8083'
+          destinationAddressPrefix: '*'
+          sourceAddressPrefixes: [
+            '10.20.2.0/27'
+            '10.99.7.0/25'
+          ]
+          access: 'Allow'
+          priority: 3722
+          direction: 'Inbound'
+        }
+      }
+      {
+        name: 'allow-ddc-pvs-to-license-server-tcp-7279-27000'
         properties: {
           description: 'Check-out and return of licences at the vendor daemon; First contact of components that ask for licences'
           protocol: 'Tcp'
@@ -618,42 +653,7 @@ resource nsg_license_server_479733 'Microsoft.Network/networkSecurityGroups@2025
             '10.20.3.0/28'
           ]
           access: 'Allow'
-          priority: 1362
-          direction: 'Inbound'
-        }
-      }
-      {
-        name: 'tcp-8083-from-10.20.2.0_27-6587cec2cc'
-        properties: {
-          description: 'Licensing web service, for administrators and controllers'
-          protocol: 'Tcp'
-          sourcePortRange: '*'
-          destinationPortRange: '8083'
-          destinationAddressPrefix: '*'
-          sourceAddressPrefixes: [
-            '10.20.2.0/27'
-            '10.99.7.0/25'
-          ]
-          access: 'Allow'
-          priority: 2484
-          direction: 'Inbound'
-        }
-      }
-      {
-        name: 'tcp-80-from-10.99.7.0_25-5a89aa4b03'
-        properties: {
-          description: 'Windows servers are patched over WinRM from the administration subnet; Web console of the License Server; and 2 more'
-          protocol: 'Tcp'
-          sourcePortRange: '*'
-          destinationPortRanges: [
-            '80'
-            '5985-5986'
-            '8082-8083'
-          ]
-          destinationAddressPrefix: '*'
-          sourceAddressPrefix: '10.99.7.0/25'
-          access: 'Allow'
-          priority: 2615
+          priority: 3918
           direction: 'Inbound'
         }
       }
@@ -672,7 +672,7 @@ resource nsg_license_server_479733 'Microsoft.Network/networkSecurityGroups@2025
         }
       }
       {
-        name: 'tcp-53-to-10.98.0.10_31-e7a9782b8d'
+        name: 'allow-license-server-to-active-directory-dns-kerberos-rpc-epmap-ldap-and-5-more'
         properties: {
           description: 'Name resolution by Windows servers; Queries of Windows servers to the global catalogue, plain and over TLS; and 7 more'
           protocol: 'Tcp'
@@ -691,12 +691,12 @@ resource nsg_license_server_479733 'Microsoft.Network/networkSecurityGroups@2025
           sourceAddressPrefix: '*'
           destinationAddressPrefix: '10.98.0.10/31'
           access: 'Allow'
-          priority: 1610
+          priority: 1709
           direction: 'Outbound'
         }
       }
       {
-        name: 'udp-53-to-10.98.0.10_31-11a922d0bc'
+        name: 'allow-license-server-to-active-directory-udp-dns-kerberos-ntp-ldap-kpasswd'
         properties: {
           description: 'Name resolution by Windows servers; Kerberos authentication of Windows servers; and 3 more'
           protocol: 'Udp'
@@ -711,7 +711,7 @@ resource nsg_license_server_479733 'Microsoft.Network/networkSecurityGroups@2025
           sourceAddressPrefix: '*'
           destinationAddressPrefix: '10.98.0.10/31'
           access: 'Allow'
-          priority: 2837
+          priority: 3987
           direction: 'Outbound'
         }
       }
@@ -740,7 +740,7 @@ resource nsg_pvs 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
   properties: {
     securityRules: [
       {
-        name: 'udp-6890-6909-from-10.20.3.0_28'
+        name: 'allow-itself-to-pvs-udp-6890_6909'
         properties: {
           description: 'Communication among Provisioning servers'
           protocol: 'Udp'
@@ -749,12 +749,12 @@ resource nsg_pvs 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
           destinationAddressPrefix: '*'
           sourceAddressPrefix: '10.20.3.0/28'
           access: 'Allow'
-          priority: 1802
+          priority: 1629
           direction: 'Inbound'
         }
       }
       {
-        name: 'tcp-5985-5986-from-10.99.7.0_25-8f04054bdd'
+        name: 'allow-admin-workstation-to-pvs-tcp-5985_5986-54321_54323'
         properties: {
           description: 'Provisioning console and scripts to the SOAP service; Windows servers are patched over WinRM from the administration subnet'
           protocol: 'Tcp'
@@ -766,12 +766,12 @@ resource nsg_pvs 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
           destinationAddressPrefix: '*'
           sourceAddressPrefix: '10.99.7.0/25'
           access: 'Allow'
-          priority: 2909
+          priority: 1863
           direction: 'Inbound'
         }
       }
       {
-        name: 'udp-6910-6930-from-10.20.64.0_19'
+        name: 'allow-vda-to-pvs-udp-6910_6930'
         properties: {
           description: 'Logon of target devices at a Provisioning server; Streaming of virtual disks to target devices'
           protocol: 'Udp'
@@ -780,7 +780,7 @@ resource nsg_pvs 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
           destinationAddressPrefix: '*'
           sourceAddressPrefix: '10.20.64.0/19'
           access: 'Allow'
-          priority: 3960
+          priority: 1881
           direction: 'Inbound'
         }
       }
@@ -799,24 +799,41 @@ resource nsg_pvs 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
         }
       }
       {
-        name: 'tcp-7279-to-10.20.4.8_29-902a8017cd'
+        name: 'allow-pvs-to-sql-ms-sql'
         properties: {
-          description: 'Check-out and return of licences at the vendor daemon; First contact of components that ask for licences'
+          description: 'Access of Provisioning servers to their database'
           protocol: 'Tcp'
           sourcePortRange: '*'
-          destinationPortRanges: [
-            '7279'
-            '27000'
-          ]
+          destinationPortRange: '1433'
           sourceAddressPrefix: '*'
-          destinationAddressPrefix: '10.20.4.8/29'
+          destinationAddressPrefix: '10.20.4.0/29'
           access: 'Allow'
-          priority: 1406
+          priority: 1570
           direction: 'Outbound'
         }
       }
       {
-        name: 'tcp-53-to-10.98.0.10_31-e7a9782b8d'
+        name: 'allow-pvs-to-active-directory-udp-dns-kerberos-ntp-ldap-kpasswd'
+        properties: {
+          description: 'Name resolution by Windows servers; Kerberos authentication of Windows servers; and 3 more'
+          protocol: 'Udp'
+          sourcePortRange: '*'
+          destinationPortRanges: [
+            '53'
+            '88'
+            '123'
+            '389'
+            '464'
+          ]
+          sourceAddressPrefix: '*'
+          destinationAddressPrefix: '10.98.0.10/31'
+          access: 'Allow'
+          priority: 1929
+          direction: 'Outbound'
+        }
+      }
+      {
+        name: 'allow-pvs-to-active-directory-dns-kerberos-rpc-epmap-ldap-smb-kpasswd-and-3-more'
         properties: {
           description: 'Directory queries of Provisioning servers; Name resolution by Windows servers; and 8 more'
           protocol: 'Tcp'
@@ -835,46 +852,29 @@ resource nsg_pvs 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
           sourceAddressPrefix: '*'
           destinationAddressPrefix: '10.98.0.10/31'
           access: 'Allow'
-          priority: 1610
+          priority: 1970
           direction: 'Outbound'
         }
       }
       {
-        name: 'tcp-1433-to-10.20.4.0_29'
+        name: 'allow-pvs-to-license-server-tcp-7279-27000'
         properties: {
-          description: 'Access of Provisioning servers to their database'
+          description: 'Check-out and return of licences at the vendor daemon; First contact of components that ask for licences'
           protocol: 'Tcp'
           sourcePortRange: '*'
-          destinationPortRange: '1433'
-          sourceAddressPrefix: '*'
-          destinationAddressPrefix: '10.20.4.0/29'
-          access: 'Allow'
-          priority: 1743
-          direction: 'Outbound'
-        }
-      }
-      {
-        name: 'udp-53-to-10.98.0.10_31-11a922d0bc'
-        properties: {
-          description: 'Name resolution by Windows servers; Kerberos authentication of Windows servers; and 3 more'
-          protocol: 'Udp'
-          sourcePortRange: '*'
           destinationPortRanges: [
-            '53'
-            '88'
-            '123'
-            '389'
-            '464'
+            '7279'
+            '27000'
           ]
           sourceAddressPrefix: '*'
-          destinationAddressPrefix: '10.98.0.10/31'
+          destinationAddressPrefix: '10.20.4.8/29'
           access: 'Allow'
-          priority: 2837
+          priority: 3385
           direction: 'Outbound'
         }
       }
       {
-        name: 'udp-6890-6909-to-10.20.3.0_28'
+        name: 'allow-pvs-to-itself-udp-6890_6909'
         properties: {
           description: 'Communication among Provisioning servers'
           protocol: 'Udp'
@@ -883,7 +883,7 @@ resource nsg_pvs 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
           sourceAddressPrefix: '*'
           destinationAddressPrefix: '10.20.3.0/28'
           access: 'Allow'
-          priority: 3222
+          priority: 3404
           direction: 'Outbound'
         }
       }
@@ -912,7 +912,7 @@ resource nsg_sql 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
   properties: {
     securityRules: [
       {
-        name: 'tcp-1433-from-10.20.2.0_27-cad3510f87'
+        name: 'allow-ddc-pvs-to-sql-ms-sql'
         properties: {
           description: 'Access of controllers to the site databases; Access of Provisioning servers to their database'
           protocol: 'Tcp'
@@ -924,7 +924,7 @@ resource nsg_sql 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
             '10.20.3.0/28'
           ]
           access: 'Allow'
-          priority: 1108
+          priority: 1776
           direction: 'Inbound'
         }
       }
@@ -943,7 +943,27 @@ resource nsg_sql 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
         }
       }
       {
-        name: 'tcp-53-to-10.98.0.10_31-e7a9782b8d'
+        name: 'allow-sql-to-active-directory-udp-dns-kerberos-ntp-ldap-kpasswd'
+        properties: {
+          description: 'Name resolution by Windows servers; Kerberos authentication of Windows servers; and 3 more'
+          protocol: 'Udp'
+          sourcePortRange: '*'
+          destinationPortRanges: [
+            '53'
+            '88'
+            '123'
+            '389'
+            '464'
+          ]
+          sourceAddressPrefix: '*'
+          destinationAddressPrefix: '10.98.0.10/31'
+          access: 'Allow'
+          priority: 2762
+          direction: 'Outbound'
+        }
+      }
+      {
+        name: 'allow-sql-to-active-directory-dns-kerberos-rpc-epmap-ldap-smb-kpasswd-and-3-more'
         properties: {
           description: 'Name resolution by Windows servers; Queries of Windows servers to the global catalogue, plain and over TLS; and 7 more'
           protocol: 'Tcp'
@@ -962,27 +982,7 @@ resource nsg_sql 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
           sourceAddressPrefix: '*'
           destinationAddressPrefix: '10.98.0.10/31'
           access: 'Allow'
-          priority: 1610
-          direction: 'Outbound'
-        }
-      }
-      {
-        name: 'udp-53-to-10.98.0.10_31-11a922d0bc'
-        properties: {
-          description: 'Name resolution by Windows servers; Kerberos authentication of Windows servers; and 3 more'
-          protocol: 'Udp'
-          sourcePortRange: '*'
-          destinationPortRanges: [
-            '53'
-            '88'
-            '123'
-            '389'
-            '464'
-          ]
-          sourceAddressPrefix: '*'
-          destinationAddressPrefix: '10.98.0.10/31'
-          access: 'Allow'
-          priority: 2837
+          priority: 2868
           direction: 'Outbound'
         }
       }
@@ -1011,35 +1011,7 @@ resource nsg_storefront 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
   properties: {
     securityRules: [
       {
-        name: 'tcp-8090-from-10.20.1.0_28'
-        properties: {
-          description: 'Replication within a StoreFront server group on a pinned port'
-          protocol: 'Tcp'
-          sourcePortRange: '*'
-          destinationPortRange: '8090'
-          destinationAddressPrefix: '*'
-          sourceAddressPrefix: '10.20.1.0/28'
-          access: 'Allow'
-          priority: 2994
-          direction: 'Inbound'
-        }
-      }
-      {
-        name: 'tcp-5985-5986-from-10.99.7.0_25'
-        properties: {
-          description: 'Windows servers are patched over WinRM from the administration subnet'
-          protocol: 'Tcp'
-          sourcePortRange: '*'
-          destinationPortRange: '5985-5986'
-          destinationAddressPrefix: '*'
-          sourceAddressPrefix: '10.99.7.0/25'
-          access: 'Allow'
-          priority: 3477
-          direction: 'Inbound'
-        }
-      }
-      {
-        name: 'tcp-443-from-10.20.0.32_28'
+        name: 'allow-adc-server-to-storefront-https'
         properties: {
           description: 'Access of the gateway to StoreFront'
           protocol: 'Tcp'
@@ -1048,7 +1020,35 @@ resource nsg_storefront 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
           destinationAddressPrefix: '*'
           sourceAddressPrefix: '10.20.0.32/28'
           access: 'Allow'
-          priority: 3586
+          priority: 1433
+          direction: 'Inbound'
+        }
+      }
+      {
+        name: 'allow-admin-workstation-to-storefront-tcp-5985_5986'
+        properties: {
+          description: 'Windows servers are patched over WinRM from the administration subnet'
+          protocol: 'Tcp'
+          sourcePortRange: '*'
+          destinationPortRange: '5985-5986'
+          destinationAddressPrefix: '*'
+          sourceAddressPrefix: '10.99.7.0/25'
+          access: 'Allow'
+          priority: 2397
+          direction: 'Inbound'
+        }
+      }
+      {
+        name: 'allow-itself-to-storefront-tcp-8090'
+        properties: {
+          description: 'Replication within a StoreFront server group on a pinned port'
+          protocol: 'Tcp'
+          sourcePortRange: '*'
+          destinationPortRange: '8090'
+          destinationAddressPrefix: '*'
+          sourceAddressPrefix: '10.20.1.0/28'
+          access: 'Allow'
+          priority: 2724
           direction: 'Inbound'
         }
       }
@@ -1067,7 +1067,21 @@ resource nsg_storefront 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
         }
       }
       {
-        name: 'tcp-8080-to-10.20.2.0_27'
+        name: 'allow-storefront-to-itself-tcp-8090'
+        properties: {
+          description: 'Replication within a StoreFront server group on a pinned port'
+          protocol: 'Tcp'
+          sourcePortRange: '*'
+          destinationPortRange: '8090'
+          sourceAddressPrefix: '*'
+          destinationAddressPrefix: '10.20.1.0/28'
+          access: 'Allow'
+          priority: 1186
+          direction: 'Outbound'
+        }
+      }
+      {
+        name: 'allow-storefront-to-ddc-tcp-8080'
         properties: {
           description: 'Requests of StoreFront to controllers for apps and desktops'
           protocol: 'Tcp'
@@ -1076,12 +1090,12 @@ resource nsg_storefront 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
           sourceAddressPrefix: '*'
           destinationAddressPrefix: '10.20.2.0/27'
           access: 'Allow'
-          priority: 1307
+          priority: 2608
           direction: 'Outbound'
         }
       }
       {
-        name: 'tcp-53-to-10.98.0.10_31-e7a9782b8d'
+        name: 'allow-storefront-to-active-directory-dns-kerberos-rpc-epmap-ldap-smb-and-4-more'
         properties: {
           description: 'Kerberos authentication by StoreFront; Directory queries of StoreFront for names and mail addresses; and 9 more'
           protocol: 'Tcp'
@@ -1100,12 +1114,12 @@ resource nsg_storefront 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
           sourceAddressPrefix: '*'
           destinationAddressPrefix: '10.98.0.10/31'
           access: 'Allow'
-          priority: 1610
+          priority: 2640
           direction: 'Outbound'
         }
       }
       {
-        name: 'udp-53-to-10.98.0.10_31-11a922d0bc'
+        name: 'allow-storefront-to-active-directory-udp-dns-kerberos-ntp-ldap-kpasswd'
         properties: {
           description: 'Kerberos authentication by StoreFront; Directory queries of StoreFront for names and mail addresses; and 5 more'
           protocol: 'Udp'
@@ -1120,21 +1134,7 @@ resource nsg_storefront 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
           sourceAddressPrefix: '*'
           destinationAddressPrefix: '10.98.0.10/31'
           access: 'Allow'
-          priority: 2837
-          direction: 'Outbound'
-        }
-      }
-      {
-        name: 'tcp-8090-to-10.20.1.0_28'
-        properties: {
-          description: 'Replication within a StoreFront server group on a pinned port'
-          protocol: 'Tcp'
-          sourcePortRange: '*'
-          destinationPortRange: '8090'
-          sourceAddressPrefix: '*'
-          destinationAddressPrefix: '10.20.1.0/28'
-          access: 'Allow'
-          priority: 3338
+          priority: 3333
           direction: 'Outbound'
         }
       }
@@ -1163,24 +1163,7 @@ resource nsg_vda 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
   properties: {
     securityRules: [
       {
-        name: 'udp-1494-from-10.20.0.32_28-a6c2566089'
-        properties: {
-          description: 'HDX sessions proxied by the gateway (ICA); HDX sessions proxied by the gateway with session reliability'
-          protocol: 'Udp'
-          sourcePortRange: '*'
-          destinationPortRanges: [
-            '1494'
-            '2598'
-          ]
-          destinationAddressPrefix: '*'
-          sourceAddressPrefix: '10.20.0.32/28'
-          access: 'Allow'
-          priority: 1987
-          direction: 'Inbound'
-        }
-      }
-      {
-        name: 'tcp-80-from-10.20.2.0_27-d495dd52a3'
+        name: 'allow-ddc-to-vda-http-tcp-89'
         properties: {
           description: 'Requests of controllers to session hosts about sessions and processes; Local Host Cache between controllers and session hosts'
           protocol: 'Tcp'
@@ -1192,12 +1175,12 @@ resource nsg_vda 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
           destinationAddressPrefix: '*'
           sourceAddressPrefix: '10.20.2.0/27'
           access: 'Allow'
-          priority: 2876
+          priority: 2256
           direction: 'Inbound'
         }
       }
       {
-        name: 'tcp-1494-from-10.20.0.32_28-9d79e00098'
+        name: 'allow-adc-server-to-vda-ica-session-reliability-tcp-8008'
         properties: {
           description: 'HDX sessions of the HTML5 client proxied by the gateway; HDX sessions proxied by the gateway (ICA); and 1 more'
           protocol: 'Tcp'
@@ -1210,7 +1193,24 @@ resource nsg_vda 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
           destinationAddressPrefix: '*'
           sourceAddressPrefix: '10.20.0.32/28'
           access: 'Allow'
-          priority: 3992
+          priority: 2684
+          direction: 'Inbound'
+        }
+      }
+      {
+        name: 'allow-adc-server-to-vda-udp-ica-session-reliability'
+        properties: {
+          description: 'HDX sessions proxied by the gateway (ICA); HDX sessions proxied by the gateway with session reliability'
+          protocol: 'Udp'
+          sourcePortRange: '*'
+          destinationPortRanges: [
+            '1494'
+            '2598'
+          ]
+          destinationAddressPrefix: '*'
+          sourceAddressPrefix: '10.20.0.32/28'
+          access: 'Allow'
+          priority: 3823
           direction: 'Inbound'
         }
       }
@@ -1229,21 +1229,7 @@ resource nsg_vda 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
         }
       }
       {
-        name: 'udp-6910-6930-to-10.20.3.0_28'
-        properties: {
-          description: 'Logon of target devices at a Provisioning server; Streaming of virtual disks to target devices'
-          protocol: 'Udp'
-          sourcePortRange: '*'
-          destinationPortRange: '6910-6930'
-          sourceAddressPrefix: '*'
-          destinationAddressPrefix: '10.20.3.0/28'
-          access: 'Allow'
-          priority: 1060
-          direction: 'Outbound'
-        }
-      }
-      {
-        name: 'tcp-53-to-10.98.0.10_31-e7a9782b8d'
+        name: 'allow-vda-to-active-directory-dns-kerberos-rpc-epmap-ldap-smb-kpasswd-and-3-more'
         properties: {
           description: 'Name resolution by Windows servers; Queries of Windows servers to the global catalogue, plain and over TLS; and 7 more'
           protocol: 'Tcp'
@@ -1262,12 +1248,40 @@ resource nsg_vda 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
           sourceAddressPrefix: '*'
           destinationAddressPrefix: '10.98.0.10/31'
           access: 'Allow'
-          priority: 1610
+          priority: 1460
           direction: 'Outbound'
         }
       }
       {
-        name: 'udp-53-to-10.98.0.10_31-11a922d0bc'
+        name: 'allow-vda-to-pvs-udp-6910_6930'
+        properties: {
+          description: 'Logon of target devices at a Provisioning server; Streaming of virtual disks to target devices'
+          protocol: 'Udp'
+          sourcePortRange: '*'
+          destinationPortRange: '6910-6930'
+          sourceAddressPrefix: '*'
+          destinationAddressPrefix: '10.20.3.0/28'
+          access: 'Allow'
+          priority: 1881
+          direction: 'Outbound'
+        }
+      }
+      {
+        name: 'allow-vda-to-ddc-http'
+        properties: {
+          description: 'Registration and status reports of session hosts to controllers'
+          protocol: 'Tcp'
+          sourcePortRange: '*'
+          destinationPortRange: '80'
+          sourceAddressPrefix: '*'
+          destinationAddressPrefix: '10.20.2.0/27'
+          access: 'Allow'
+          priority: 1902
+          direction: 'Outbound'
+        }
+      }
+      {
+        name: 'allow-vda-to-active-directory-udp-dns-kerberos-ntp-ldap-kpasswd'
         properties: {
           description: 'Name resolution by Windows servers; Kerberos authentication of Windows servers; and 3 more'
           protocol: 'Udp'
@@ -1282,21 +1296,7 @@ resource nsg_vda 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
           sourceAddressPrefix: '*'
           destinationAddressPrefix: '10.98.0.10/31'
           access: 'Allow'
-          priority: 2837
-          direction: 'Outbound'
-        }
-      }
-      {
-        name: 'tcp-80-to-10.20.2.0_27'
-        properties: {
-          description: 'Registration and status reports of session hosts to controllers'
-          protocol: 'Tcp'
-          sourcePortRange: '*'
-          destinationPortRange: '80'
-          sourceAddressPrefix: '*'
-          destinationAddressPrefix: '10.20.2.0/27'
-          access: 'Allow'
-          priority: 3646
+          priority: 2212
           direction: 'Outbound'
         }
       }

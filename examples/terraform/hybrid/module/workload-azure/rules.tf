@@ -10,40 +10,40 @@ locals {
   }
 
   rules = {
-    "vda-azure/ingress/tcp-80-from-10.80.2.0_28-da3c191249" = {
+    "vda-azure/ingress/allow-adc-server-to-vda-azure-udp-https" = {
       group                      = "vda-azure"
-      name                       = "tcp-80-from-10.80.2.0_28-da3c191249"
-      description                = "Requests of controllers to session hosts about sessions and processes; Local Host Cache between controllers and session hosts"
-      protocol                   = "Tcp"
-      destination_port_ranges    = ["80", "89"]
-      destination_address_prefix = "*"
-      source_address_prefix      = "10.80.2.0/28"
-      access                     = "Allow"
-      priority                   = 1407
-      direction                  = "Inbound"
-    }
-    "vda-azure/ingress/udp-443-from-10.80.0.32_28" = {
-      group                      = "vda-azure"
-      name                       = "udp-443-from-10.80.0.32_28"
+      name                       = "allow-adc-server-to-vda-azure-udp-https"
       description                = "HDX sessions proxied by the gateway over TLS and DTLS"
       protocol                   = "Udp"
       destination_port_range     = "443"
       destination_address_prefix = "*"
       source_address_prefix      = "10.80.0.32/28"
       access                     = "Allow"
-      priority                   = 2461
+      priority                   = 1471
       direction                  = "Inbound"
     }
-    "vda-azure/ingress/tcp-443-from-10.80.0.32_28" = {
+    "vda-azure/ingress/allow-ddc-to-vda-azure-http-tcp-89" = {
       group                      = "vda-azure"
-      name                       = "tcp-443-from-10.80.0.32_28"
+      name                       = "allow-ddc-to-vda-azure-http-tcp-89"
+      description                = "Requests of controllers to session hosts about sessions and processes; Local Host Cache between controllers and session hosts"
+      protocol                   = "Tcp"
+      destination_port_ranges    = ["80", "89"]
+      destination_address_prefix = "*"
+      source_address_prefix      = "10.80.2.0/28"
+      access                     = "Allow"
+      priority                   = 1506
+      direction                  = "Inbound"
+    }
+    "vda-azure/ingress/allow-adc-server-to-vda-azure-https" = {
+      group                      = "vda-azure"
+      name                       = "allow-adc-server-to-vda-azure-https"
       description                = "HDX sessions proxied by the gateway over TLS and DTLS"
       protocol                   = "Tcp"
       destination_port_range     = "443"
       destination_address_prefix = "*"
       source_address_prefix      = "10.80.0.32/28"
       access                     = "Allow"
-      priority                   = 3399
+      priority                   = 2549
       direction                  = "Inbound"
     }
     "vda-azure/ingress/deny-all-inbound" = {
@@ -58,40 +58,40 @@ locals {
       priority                   = 4096
       direction                  = "Inbound"
     }
-    "vda-azure/egress/tcp-53-to-10.98.0.10_31-e7a9782b8d" = {
+    "vda-azure/egress/allow-vda-azure-to-active-directory-udp-dns-kerberos-ntp-ldap-kpasswd" = {
       group                      = "vda-azure"
-      name                       = "tcp-53-to-10.98.0.10_31-e7a9782b8d"
-      description                = "Name resolution by Windows servers; Queries of Windows servers to the global catalogue, plain and over TLS; and 7 more"
-      protocol                   = "Tcp"
-      destination_port_ranges    = ["53", "88", "135", "389", "445", "464", "636", "3268-3269", "49152-65535"]
-      source_address_prefix      = "*"
-      destination_address_prefix = "10.98.0.10/31"
-      access                     = "Allow"
-      priority                   = 1610
-      direction                  = "Outbound"
-    }
-    "vda-azure/egress/tcp-80-to-10.80.2.0_28" = {
-      group                      = "vda-azure"
-      name                       = "tcp-80-to-10.80.2.0_28"
-      description                = "Registration and status reports of session hosts to controllers"
-      protocol                   = "Tcp"
-      destination_port_range     = "80"
-      source_address_prefix      = "*"
-      destination_address_prefix = "10.80.2.0/28"
-      access                     = "Allow"
-      priority                   = 2211
-      direction                  = "Outbound"
-    }
-    "vda-azure/egress/udp-53-to-10.98.0.10_31-11a922d0bc" = {
-      group                      = "vda-azure"
-      name                       = "udp-53-to-10.98.0.10_31-11a922d0bc"
+      name                       = "allow-vda-azure-to-active-directory-udp-dns-kerberos-ntp-ldap-kpasswd"
       description                = "Name resolution by Windows servers; Kerberos authentication of Windows servers; and 3 more"
       protocol                   = "Udp"
       destination_port_ranges    = ["53", "88", "123", "389", "464"]
       source_address_prefix      = "*"
       destination_address_prefix = "10.98.0.10/31"
       access                     = "Allow"
-      priority                   = 2837
+      priority                   = 1413
+      direction                  = "Outbound"
+    }
+    "vda-azure/egress/allow-vda-azure-to-ddc-http" = {
+      group                      = "vda-azure"
+      name                       = "allow-vda-azure-to-ddc-http"
+      description                = "Registration and status reports of session hosts to controllers"
+      protocol                   = "Tcp"
+      destination_port_range     = "80"
+      source_address_prefix      = "*"
+      destination_address_prefix = "10.80.2.0/28"
+      access                     = "Allow"
+      priority                   = 1822
+      direction                  = "Outbound"
+    }
+    "vda-azure/egress/allow-vda-azure-to-active-directory-dns-kerberos-rpc-epmap-ldap-smb-and-4-more" = {
+      group                      = "vda-azure"
+      name                       = "allow-vda-azure-to-active-directory-dns-kerberos-rpc-epmap-ldap-smb-and-4-more"
+      description                = "Name resolution by Windows servers; Queries of Windows servers to the global catalogue, plain and over TLS; and 7 more"
+      protocol                   = "Tcp"
+      destination_port_ranges    = ["53", "88", "135", "389", "445", "464", "636", "3268-3269", "49152-65535"]
+      source_address_prefix      = "*"
+      destination_address_prefix = "10.98.0.10/31"
+      access                     = "Allow"
+      priority                   = 2492
       direction                  = "Outbound"
     }
     "vda-azure/egress/deny-all-outbound" = {

@@ -13,28 +13,28 @@ locals {
   }
 
   rules = {
-    "connector-tenant/ingress/tcp-80-from-10.30.0.0_28-239c16ebd1" = {
+    "connector-tenant/ingress/allow-connector-tenant-vda-tenant-to-connector-tenant-http" = {
       group                      = "connector-tenant"
-      name                       = "tcp-80-from-10.30.0.0_28-239c16ebd1"
-      description                = "Communication among controllers; Local Host Cache among controllers; Orchestration service among controllers"
-      protocol                   = "Tcp"
-      destination_port_ranges    = ["80", "89", "9095"]
-      destination_address_prefix = "*"
-      source_address_prefix      = "10.30.0.0/28"
-      access                     = "Allow"
-      priority                   = 1738
-      direction                  = "Inbound"
-    }
-    "connector-tenant/ingress/tcp-80-from-10.30.0.0_28-f8eb3a4057" = {
-      group                      = "connector-tenant"
-      name                       = "tcp-80-from-10.30.0.0_28-f8eb3a4057"
+      name                       = "allow-connector-tenant-vda-tenant-to-connector-tenant-http"
       description                = "Communication among controllers; Registration and status reports of session hosts to controllers"
       protocol                   = "Tcp"
       destination_port_range     = "80"
       destination_address_prefix = "*"
       source_address_prefixes    = ["10.30.0.0/28", "10.30.64.0/18"]
       access                     = "Allow"
-      priority                   = 3973
+      priority                   = 2468
+      direction                  = "Inbound"
+    }
+    "connector-tenant/ingress/allow-itself-to-connector-tenant-http-tcp-89-9095" = {
+      group                      = "connector-tenant"
+      name                       = "allow-itself-to-connector-tenant-http-tcp-89-9095"
+      description                = "Communication among controllers; Local Host Cache among controllers; Orchestration service among controllers"
+      protocol                   = "Tcp"
+      destination_port_ranges    = ["80", "89", "9095"]
+      destination_address_prefix = "*"
+      source_address_prefix      = "10.30.0.0/28"
+      access                     = "Allow"
+      priority                   = 2892
       direction                  = "Inbound"
     }
     "connector-tenant/ingress/deny-all-inbound" = {
@@ -49,65 +49,65 @@ locals {
       priority                   = 4096
       direction                  = "Inbound"
     }
-    "connector-tenant/egress/udp-53-to-10.30.9.10_32-e4ff551fa6" = {
+    "connector-tenant/egress/allow-connector-tenant-to-web-proxy-tcp-8080" = {
       group                      = "connector-tenant"
-      name                       = "udp-53-to-10.30.9.10_32-e4ff551fa6"
-      description                = "Name resolution by Windows servers; Kerberos authentication of Windows servers; and 3 more"
-      protocol                   = "Udp"
-      destination_port_ranges    = ["53", "88", "123", "389", "464"]
-      source_address_prefix      = "*"
-      destination_address_prefix = "10.30.9.10/32"
-      access                     = "Allow"
-      priority                   = 1107
-      direction                  = "Outbound"
-    }
-    "connector-tenant/egress/tcp-80-to-10.30.0.0_28-239c16ebd1" = {
-      group                      = "connector-tenant"
-      name                       = "tcp-80-to-10.30.0.0_28-239c16ebd1"
-      description                = "Communication among controllers; Local Host Cache among controllers; Orchestration service among controllers"
-      protocol                   = "Tcp"
-      destination_port_ranges    = ["80", "89", "9095"]
-      source_address_prefix      = "*"
-      destination_address_prefix = "10.30.0.0/28"
-      access                     = "Allow"
-      priority                   = 1278
-      direction                  = "Outbound"
-    }
-    "connector-tenant/egress/tcp-8080-to-10.9.0.30_32" = {
-      group                      = "connector-tenant"
-      name                       = "tcp-8080-to-10.9.0.30_32"
+      name                       = "allow-connector-tenant-to-web-proxy-tcp-8080"
       description                = "Destinations known by name through the proxy"
       protocol                   = "Tcp"
       destination_port_range     = "8080"
       source_address_prefix      = "*"
       destination_address_prefix = "10.9.0.30/32"
       access                     = "Allow"
-      priority                   = 2887
+      priority                   = 1256
       direction                  = "Outbound"
     }
-    "connector-tenant/egress/tcp-53-to-10.30.9.10_32-983d6b59a2" = {
+    "connector-tenant/egress/allow-connector-tenant-to-directory-tenant-udp-dns-kerberos-ntp-ldap-kpasswd" = {
       group                      = "connector-tenant"
-      name                       = "tcp-53-to-10.30.9.10_32-983d6b59a2"
-      description                = "Name resolution by Windows servers; Queries of Windows servers to the global catalogue, plain and over TLS; and 7 more"
-      protocol                   = "Tcp"
-      destination_port_ranges    = ["53", "88", "135", "389", "445", "464", "636", "3268-3269", "49152-65535"]
+      name                       = "allow-connector-tenant-to-directory-tenant-udp-dns-kerberos-ntp-ldap-kpasswd"
+      description                = "Name resolution by Windows servers; Kerberos authentication of Windows servers; and 3 more"
+      protocol                   = "Udp"
+      destination_port_ranges    = ["53", "88", "123", "389", "464"]
       source_address_prefix      = "*"
       destination_address_prefix = "10.30.9.10/32"
       access                     = "Allow"
-      priority                   = 3755
+      priority                   = 1298
       direction                  = "Outbound"
     }
-    "connector-tenant/egress/tcp-80-to-10.30.0.0_28-d3617478d0" = {
+    "connector-tenant/egress/allow-connector-tenant-to-connector-tenant-vda-tenant-http-tcp-89" = {
       group                        = "connector-tenant"
-      name                         = "tcp-80-to-10.30.0.0_28-d3617478d0"
+      name                         = "allow-connector-tenant-to-connector-tenant-vda-tenant-http-tcp-89"
       description                  = "Communication among controllers; Local Host Cache among controllers; and 2 more"
       protocol                     = "Tcp"
       destination_port_ranges      = ["80", "89"]
       source_address_prefix        = "*"
       destination_address_prefixes = ["10.30.0.0/28", "10.30.64.0/18"]
       access                       = "Allow"
-      priority                     = 3765
+      priority                     = 1768
       direction                    = "Outbound"
+    }
+    "connector-tenant/egress/allow-connector-tenant-to-itself-http-tcp-89-9095" = {
+      group                      = "connector-tenant"
+      name                       = "allow-connector-tenant-to-itself-http-tcp-89-9095"
+      description                = "Communication among controllers; Local Host Cache among controllers; Orchestration service among controllers"
+      protocol                   = "Tcp"
+      destination_port_ranges    = ["80", "89", "9095"]
+      source_address_prefix      = "*"
+      destination_address_prefix = "10.30.0.0/28"
+      access                     = "Allow"
+      priority                   = 2292
+      direction                  = "Outbound"
+    }
+    "connector-tenant/egress/allow-connector-tenant-to-directory-tenant-dns-kerberos-rpc-epmap-and-6-more" = {
+      group                      = "connector-tenant"
+      name                       = "allow-connector-tenant-to-directory-tenant-dns-kerberos-rpc-epmap-and-6-more"
+      description                = "Name resolution by Windows servers; Queries of Windows servers to the global catalogue, plain and over TLS; and 7 more"
+      protocol                   = "Tcp"
+      destination_port_ranges    = ["53", "88", "135", "389", "445", "464", "636", "3268-3269", "49152-65535"]
+      source_address_prefix      = "*"
+      destination_address_prefix = "10.30.9.10/32"
+      access                     = "Allow"
+      priority                   = 3265
+      direction                  = "Outbound"
     }
     "connector-tenant/egress/deny-all-outbound" = {
       group                      = "connector-tenant"
@@ -121,16 +121,16 @@ locals {
       priority                   = 4096
       direction                  = "Outbound"
     }
-    "vda-tenant/ingress/tcp-80-from-10.30.0.0_28-93e7937ec7" = {
+    "vda-tenant/ingress/allow-connector-tenant-to-vda-tenant-http-tcp-89" = {
       group                      = "vda-tenant"
-      name                       = "tcp-80-from-10.30.0.0_28-93e7937ec7"
+      name                       = "allow-connector-tenant-to-vda-tenant-http-tcp-89"
       description                = "Requests of controllers to session hosts about sessions and processes; Local Host Cache between controllers and session hosts"
       protocol                   = "Tcp"
       destination_port_ranges    = ["80", "89"]
       destination_address_prefix = "*"
       source_address_prefix      = "10.30.0.0/28"
       access                     = "Allow"
-      priority                   = 1032
+      priority                   = 3593
       direction                  = "Inbound"
     }
     "vda-tenant/ingress/deny-all-inbound" = {
@@ -145,52 +145,52 @@ locals {
       priority                   = 4096
       direction                  = "Inbound"
     }
-    "vda-tenant/egress/udp-53-to-10.30.9.10_32-e4ff551fa6" = {
+    "vda-tenant/egress/allow-vda-tenant-to-connector-tenant-http" = {
       group                      = "vda-tenant"
-      name                       = "udp-53-to-10.30.9.10_32-e4ff551fa6"
-      description                = "Name resolution by Windows servers; Kerberos authentication of Windows servers; and 3 more"
-      protocol                   = "Udp"
-      destination_port_ranges    = ["53", "88", "123", "389", "464"]
-      source_address_prefix      = "*"
-      destination_address_prefix = "10.30.9.10/32"
-      access                     = "Allow"
-      priority                   = 1107
-      direction                  = "Outbound"
-    }
-    "vda-tenant/egress/tcp-8080-to-10.9.0.30_32" = {
-      group                      = "vda-tenant"
-      name                       = "tcp-8080-to-10.9.0.30_32"
-      description                = "Destinations known by name through the proxy"
-      protocol                   = "Tcp"
-      destination_port_range     = "8080"
-      source_address_prefix      = "*"
-      destination_address_prefix = "10.9.0.30/32"
-      access                     = "Allow"
-      priority                   = 2887
-      direction                  = "Outbound"
-    }
-    "vda-tenant/egress/tcp-80-to-10.30.0.0_28" = {
-      group                      = "vda-tenant"
-      name                       = "tcp-80-to-10.30.0.0_28"
+      name                       = "allow-vda-tenant-to-connector-tenant-http"
       description                = "Registration and status reports of session hosts to controllers"
       protocol                   = "Tcp"
       destination_port_range     = "80"
       source_address_prefix      = "*"
       destination_address_prefix = "10.30.0.0/28"
       access                     = "Allow"
-      priority                   = 3596
+      priority                   = 2514
       direction                  = "Outbound"
     }
-    "vda-tenant/egress/tcp-53-to-10.30.9.10_32-983d6b59a2" = {
+    "vda-tenant/egress/allow-vda-tenant-to-directory-tenant-udp-dns-kerberos-ntp-ldap-kpasswd" = {
       group                      = "vda-tenant"
-      name                       = "tcp-53-to-10.30.9.10_32-983d6b59a2"
+      name                       = "allow-vda-tenant-to-directory-tenant-udp-dns-kerberos-ntp-ldap-kpasswd"
+      description                = "Name resolution by Windows servers; Kerberos authentication of Windows servers; and 3 more"
+      protocol                   = "Udp"
+      destination_port_ranges    = ["53", "88", "123", "389", "464"]
+      source_address_prefix      = "*"
+      destination_address_prefix = "10.30.9.10/32"
+      access                     = "Allow"
+      priority                   = 3229
+      direction                  = "Outbound"
+    }
+    "vda-tenant/egress/allow-vda-tenant-to-web-proxy-tcp-8080" = {
+      group                      = "vda-tenant"
+      name                       = "allow-vda-tenant-to-web-proxy-tcp-8080"
+      description                = "Destinations known by name through the proxy"
+      protocol                   = "Tcp"
+      destination_port_range     = "8080"
+      source_address_prefix      = "*"
+      destination_address_prefix = "10.9.0.30/32"
+      access                     = "Allow"
+      priority                   = 3572
+      direction                  = "Outbound"
+    }
+    "vda-tenant/egress/allow-vda-tenant-to-directory-tenant-dns-kerberos-rpc-epmap-ldap-smb-and-4-more" = {
+      group                      = "vda-tenant"
+      name                       = "allow-vda-tenant-to-directory-tenant-dns-kerberos-rpc-epmap-ldap-smb-and-4-more"
       description                = "Name resolution by Windows servers; Queries of Windows servers to the global catalogue, plain and over TLS; and 7 more"
       protocol                   = "Tcp"
       destination_port_ranges    = ["53", "88", "135", "389", "445", "464", "636", "3268-3269", "49152-65535"]
       source_address_prefix      = "*"
       destination_address_prefix = "10.30.9.10/32"
       access                     = "Allow"
-      priority                   = 3755
+      priority                   = 3608
       direction                  = "Outbound"
     }
     "vda-tenant/egress/deny-all-outbound" = {

@@ -18,7 +18,7 @@ resource nsg_controllers 'Microsoft.Network/networkSecurityGroups@2025-05-01' = 
   properties: {
     securityRules: [
       {
-        name: 'tcp-443-from-10.99.7.0_25-3a678ac1f4'
+        name: 'allow-admin-workstation-to-controllers-https-tcp-5985_5986'
         properties: {
           description: 'Studio or the SDK on an administration workstation to controllers; Servers are patched over WinRM from the administration subnet'
           protocol: 'Tcp'
@@ -30,29 +30,12 @@ resource nsg_controllers 'Microsoft.Network/networkSecurityGroups@2025-05-01' = 
           destinationAddressPrefix: '*'
           sourceAddressPrefix: '10.99.7.0/25'
           access: 'Allow'
-          priority: 1263
+          priority: 2018
           direction: 'Inbound'
         }
       }
       {
-        name: 'tcp-443-from-10.8.1.0_28-f72695a725'
-        properties: {
-          description: 'Studio or the SDK on an administration workstation to controllers; Requests of StoreFront to controllers for apps and desktops'
-          protocol: 'Tcp'
-          sourcePortRange: '*'
-          destinationPortRange: '443'
-          destinationAddressPrefix: '*'
-          sourceAddressPrefixes: [
-            '10.8.1.0/28'
-            '10.99.7.0/25'
-          ]
-          access: 'Allow'
-          priority: 1425
-          direction: 'Inbound'
-        }
-      }
-      {
-        name: 'tcp-80-from-10.8.2.0_28-157f6b993b'
+        name: 'allow-itself-to-controllers-http-tcp-89-9095'
         properties: {
           description: 'Communication among controllers; Local Host Cache among controllers; Orchestration service among controllers'
           protocol: 'Tcp'
@@ -65,12 +48,29 @@ resource nsg_controllers 'Microsoft.Network/networkSecurityGroups@2025-05-01' = 
           destinationAddressPrefix: '*'
           sourceAddressPrefix: '10.8.2.0/28'
           access: 'Allow'
-          priority: 1465
+          priority: 2090
           direction: 'Inbound'
         }
       }
       {
-        name: 'tcp-80-from-10.8.2.0_28-92ff64f844'
+        name: 'allow-admin-workstation-storefront-to-controllers-https'
+        properties: {
+          description: 'Studio or the SDK on an administration workstation to controllers; Requests of StoreFront to controllers for apps and desktops'
+          protocol: 'Tcp'
+          sourcePortRange: '*'
+          destinationPortRange: '443'
+          destinationAddressPrefix: '*'
+          sourceAddressPrefixes: [
+            '10.8.1.0/28'
+            '10.99.7.0/25'
+          ]
+          access: 'Allow'
+          priority: 2408
+          direction: 'Inbound'
+        }
+      }
+      {
+        name: 'allow-controllers-hosts-to-controllers-http'
         properties: {
           description: 'Communication among controllers; Registration and status reports of session hosts to controllers'
           protocol: 'Tcp'
@@ -82,12 +82,12 @@ resource nsg_controllers 'Microsoft.Network/networkSecurityGroups@2025-05-01' = 
             '10.8.64.0/20'
           ]
           access: 'Allow'
-          priority: 1584
+          priority: 3333
           direction: 'Inbound'
         }
       }
       {
-        name: 'icmp-all-from-10.99.7.0_25'
+        name: 'allow-admin-workstation-to-controllers-icmp'
         properties: {
           description: 'Servers are patched over WinRM from the administration subnet'
           protocol: 'Icmp'
@@ -96,7 +96,7 @@ resource nsg_controllers 'Microsoft.Network/networkSecurityGroups@2025-05-01' = 
           destinationAddressPrefix: '*'
           sourceAddressPrefix: '10.99.7.0/25'
           access: 'Allow'
-          priority: 1894
+          priority: 3648
           direction: 'Inbound'
         }
       }
@@ -115,7 +115,25 @@ resource nsg_controllers 'Microsoft.Network/networkSecurityGroups@2025-05-01' = 
         }
       }
       {
-        name: 'tcp-80-to-10.8.2.0_28-e40b521db6'
+        name: 'allow-controllers-to-itself-http-tcp-89-9095'
+        properties: {
+          description: 'Communication among controllers; Local Host Cache among controllers; Orchestration service among controllers'
+          protocol: 'Tcp'
+          sourcePortRange: '*'
+          destinationPortRanges: [
+            '80'
+            '89'
+            '9095'
+          ]
+          sourceAddressPrefix: '*'
+          destinationAddressPrefix: '10.8.2.0/28'
+          access: 'Allow'
+          priority: 2787
+          direction: 'Outbound'
+        }
+      }
+      {
+        name: 'allow-controllers-to-controllers-hosts-http-tcp-89'
         properties: {
           description: 'Communication among controllers; Local Host Cache among controllers; and 2 more'
           protocol: 'Tcp'
@@ -130,25 +148,7 @@ resource nsg_controllers 'Microsoft.Network/networkSecurityGroups@2025-05-01' = 
             '10.8.64.0/20'
           ]
           access: 'Allow'
-          priority: 1888
-          direction: 'Outbound'
-        }
-      }
-      {
-        name: 'tcp-80-to-10.8.2.0_28-157f6b993b'
-        properties: {
-          description: 'Communication among controllers; Local Host Cache among controllers; Orchestration service among controllers'
-          protocol: 'Tcp'
-          sourcePortRange: '*'
-          destinationPortRanges: [
-            '80'
-            '89'
-            '9095'
-          ]
-          sourceAddressPrefix: '*'
-          destinationAddressPrefix: '10.8.2.0/28'
-          access: 'Allow'
-          priority: 1989
+          priority: 3252
           direction: 'Outbound'
         }
       }
@@ -177,49 +177,21 @@ resource nsg_gateway 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
   properties: {
     securityRules: [
       {
-        name: 'tcp-443-from-fd00_9___48'
-        properties: {
-          description: 'Access of user devices to the gateway'
-          protocol: 'Tcp'
-          sourcePortRange: '*'
-          destinationPortRange: '443'
-          destinationAddressPrefix: '*'
-          sourceAddressPrefix: 'fd00:9::/48'
-          access: 'Allow'
-          priority: 1003
-          direction: 'Inbound'
-        }
-      }
-      {
-        name: 'tcp-443-from-10.9.0.0_16'
-        properties: {
-          description: 'Access of user devices to the gateway'
-          protocol: 'Tcp'
-          sourcePortRange: '*'
-          destinationPortRange: '443'
-          destinationAddressPrefix: '*'
-          sourceAddressPrefix: '10.9.0.0/16'
-          access: 'Allow'
-          priority: 1269
-          direction: 'Inbound'
-        }
-      }
-      {
-        name: 'udp-443-from-fd00_9___48'
+        name: 'allow-user-device-to-gateway-udp-https-ae458a122c'
         properties: {
           description: 'Adaptive transport of user devices to the gateway'
           protocol: 'Udp'
           sourcePortRange: '*'
           destinationPortRange: '443'
           destinationAddressPrefix: '*'
-          sourceAddressPrefix: 'fd00:9::/48'
+          sourceAddressPrefix: '10.9.0.0/16'
           access: 'Allow'
-          priority: 1722
+          priority: 1911
           direction: 'Inbound'
         }
       }
       {
-        name: 'tcp-9000-from-AzureLoadBalancer'
+        name: 'allow-AzureLoadBalancer-to-gateway-tcp-9000'
         properties: {
           description: 'Health probes of the load balancer'
           protocol: 'Tcp'
@@ -228,21 +200,49 @@ resource nsg_gateway 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
           destinationAddressPrefix: '*'
           sourceAddressPrefix: 'AzureLoadBalancer'
           access: 'Allow'
-          priority: 2897
+          priority: 2396
           direction: 'Inbound'
         }
       }
       {
-        name: 'udp-443-from-10.9.0.0_16'
+        name: 'allow-user-device-to-gateway-https-12498900e0'
+        properties: {
+          description: 'Access of user devices to the gateway'
+          protocol: 'Tcp'
+          sourcePortRange: '*'
+          destinationPortRange: '443'
+          destinationAddressPrefix: '*'
+          sourceAddressPrefix: '10.9.0.0/16'
+          access: 'Allow'
+          priority: 2443
+          direction: 'Inbound'
+        }
+      }
+      {
+        name: 'allow-user-device-to-gateway-https-6c4b11e64a'
+        properties: {
+          description: 'Access of user devices to the gateway'
+          protocol: 'Tcp'
+          sourcePortRange: '*'
+          destinationPortRange: '443'
+          destinationAddressPrefix: '*'
+          sourceAddressPrefix: 'fd00:9::/48'
+          access: 'Allow'
+          priority: 2583
+          direction: 'Inbound'
+        }
+      }
+      {
+        name: 'allow-user-device-to-gateway-udp-https-fa2ac7077e'
         properties: {
           description: 'Adaptive transport of user devices to the gateway'
           protocol: 'Udp'
           sourcePortRange: '*'
           destinationPortRange: '443'
           destinationAddressPrefix: '*'
-          sourceAddressPrefix: '10.9.0.0/16'
+          sourceAddressPrefix: 'fd00:9::/48'
           access: 'Allow'
-          priority: 2996
+          priority: 2952
           direction: 'Inbound'
         }
       }
@@ -285,7 +285,21 @@ resource nsg_hosts 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
   properties: {
     securityRules: [
       {
-        name: 'icmp-all-from-10.99.7.0_25'
+        name: 'allow-admin-workstation-to-hosts-tcp-5985_5986'
+        properties: {
+          description: 'Servers are patched over WinRM from the administration subnet'
+          protocol: 'Tcp'
+          sourcePortRange: '*'
+          destinationPortRange: '5985-5986'
+          destinationAddressPrefix: '*'
+          sourceAddressPrefix: '10.99.7.0/25'
+          access: 'Allow'
+          priority: 1903
+          direction: 'Inbound'
+        }
+      }
+      {
+        name: 'allow-admin-workstation-to-hosts-icmp'
         properties: {
           description: 'Servers are patched over WinRM from the administration subnet'
           protocol: 'Icmp'
@@ -294,12 +308,12 @@ resource nsg_hosts 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
           destinationAddressPrefix: '*'
           sourceAddressPrefix: '10.99.7.0/25'
           access: 'Allow'
-          priority: 1894
+          priority: 2613
           direction: 'Inbound'
         }
       }
       {
-        name: 'tcp-80-from-10.8.2.0_28-9770ac57f5'
+        name: 'allow-controllers-to-hosts-http-tcp-89'
         properties: {
           description: 'Requests of controllers to session hosts about sessions and processes; Local Host Cache between controllers and session hosts'
           protocol: 'Tcp'
@@ -311,21 +325,7 @@ resource nsg_hosts 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
           destinationAddressPrefix: '*'
           sourceAddressPrefix: '10.8.2.0/28'
           access: 'Allow'
-          priority: 3234
-          direction: 'Inbound'
-        }
-      }
-      {
-        name: 'tcp-5985-5986-from-10.99.7.0_25'
-        properties: {
-          description: 'Servers are patched over WinRM from the administration subnet'
-          protocol: 'Tcp'
-          sourcePortRange: '*'
-          destinationPortRange: '5985-5986'
-          destinationAddressPrefix: '*'
-          sourceAddressPrefix: '10.99.7.0/25'
-          access: 'Allow'
-          priority: 3477
+          priority: 3091
           direction: 'Inbound'
         }
       }
@@ -344,7 +344,7 @@ resource nsg_hosts 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
         }
       }
       {
-        name: 'tcp-80-to-10.8.2.0_28'
+        name: 'allow-hosts-to-controllers-http'
         properties: {
           description: 'Registration and status reports of session hosts to controllers'
           protocol: 'Tcp'
@@ -353,7 +353,7 @@ resource nsg_hosts 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
           sourceAddressPrefix: '*'
           destinationAddressPrefix: '10.8.2.0/28'
           access: 'Allow'
-          priority: 3237
+          priority: 1367
           direction: 'Outbound'
         }
       }
@@ -396,7 +396,7 @@ resource nsg_storefront 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
         }
       }
       {
-        name: 'tcp-443-to-Storage.WestEurope'
+        name: 'allow-storefront-to-Storage.WestEurope-https'
         properties: {
           description: 'Backup'
           protocol: 'Tcp'
@@ -405,12 +405,12 @@ resource nsg_storefront 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
           sourceAddressPrefix: '*'
           destinationAddressPrefix: 'Storage.WestEurope'
           access: 'Allow'
-          priority: 1385
+          priority: 2679
           direction: 'Outbound'
         }
       }
       {
-        name: 'tcp-443-to-10.8.2.0_28'
+        name: 'allow-storefront-to-controllers-https'
         properties: {
           description: 'Requests of StoreFront to controllers for apps and desktops'
           protocol: 'Tcp'
@@ -419,7 +419,7 @@ resource nsg_storefront 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
           sourceAddressPrefix: '*'
           destinationAddressPrefix: '10.8.2.0/28'
           access: 'Allow'
-          priority: 1545
+          priority: 3687
           direction: 'Outbound'
         }
       }

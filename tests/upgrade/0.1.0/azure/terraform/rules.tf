@@ -19,64 +19,64 @@ locals {
   }
 
   rules = {
-    "controllers/ingress/tcp-443-from-10.99.7.0_25-3a678ac1f4" = {
+    "controllers/ingress/allow-admin-workstation-to-controllers-https-tcp-5985_5986" = {
       group                      = "controllers"
-      name                       = "tcp-443-from-10.99.7.0_25-3a678ac1f4"
+      name                       = "allow-admin-workstation-to-controllers-https-tcp-5985_5986"
       description                = "Studio or the SDK on an administration workstation to controllers; Servers are patched over WinRM from the administration subnet"
       protocol                   = "Tcp"
       destination_port_ranges    = ["443", "5985-5986"]
       destination_address_prefix = "*"
       source_address_prefix      = "10.99.7.0/25"
       access                     = "Allow"
-      priority                   = 1263
+      priority                   = 2018
       direction                  = "Inbound"
     }
-    "controllers/ingress/tcp-443-from-10.8.1.0_28-f72695a725" = {
+    "controllers/ingress/allow-itself-to-controllers-http-tcp-89-9095" = {
       group                      = "controllers"
-      name                       = "tcp-443-from-10.8.1.0_28-f72695a725"
-      description                = "Studio or the SDK on an administration workstation to controllers; Requests of StoreFront to controllers for apps and desktops"
-      protocol                   = "Tcp"
-      destination_port_range     = "443"
-      destination_address_prefix = "*"
-      source_address_prefixes    = ["10.8.1.0/28", "10.99.7.0/25"]
-      access                     = "Allow"
-      priority                   = 1425
-      direction                  = "Inbound"
-    }
-    "controllers/ingress/tcp-80-from-10.8.2.0_28-157f6b993b" = {
-      group                      = "controllers"
-      name                       = "tcp-80-from-10.8.2.0_28-157f6b993b"
+      name                       = "allow-itself-to-controllers-http-tcp-89-9095"
       description                = "Communication among controllers; Local Host Cache among controllers; Orchestration service among controllers"
       protocol                   = "Tcp"
       destination_port_ranges    = ["80", "89", "9095"]
       destination_address_prefix = "*"
       source_address_prefix      = "10.8.2.0/28"
       access                     = "Allow"
-      priority                   = 1465
+      priority                   = 2090
       direction                  = "Inbound"
     }
-    "controllers/ingress/tcp-80-from-10.8.2.0_28-92ff64f844" = {
+    "controllers/ingress/allow-admin-workstation-storefront-to-controllers-https" = {
       group                      = "controllers"
-      name                       = "tcp-80-from-10.8.2.0_28-92ff64f844"
+      name                       = "allow-admin-workstation-storefront-to-controllers-https"
+      description                = "Studio or the SDK on an administration workstation to controllers; Requests of StoreFront to controllers for apps and desktops"
+      protocol                   = "Tcp"
+      destination_port_range     = "443"
+      destination_address_prefix = "*"
+      source_address_prefixes    = ["10.8.1.0/28", "10.99.7.0/25"]
+      access                     = "Allow"
+      priority                   = 2408
+      direction                  = "Inbound"
+    }
+    "controllers/ingress/allow-controllers-hosts-to-controllers-http" = {
+      group                      = "controllers"
+      name                       = "allow-controllers-hosts-to-controllers-http"
       description                = "Communication among controllers; Registration and status reports of session hosts to controllers"
       protocol                   = "Tcp"
       destination_port_range     = "80"
       destination_address_prefix = "*"
       source_address_prefixes    = ["10.8.2.0/28", "10.8.64.0/20"]
       access                     = "Allow"
-      priority                   = 1584
+      priority                   = 3333
       direction                  = "Inbound"
     }
-    "controllers/ingress/icmp-all-from-10.99.7.0_25" = {
+    "controllers/ingress/allow-admin-workstation-to-controllers-icmp" = {
       group                      = "controllers"
-      name                       = "icmp-all-from-10.99.7.0_25"
+      name                       = "allow-admin-workstation-to-controllers-icmp"
       description                = "Servers are patched over WinRM from the administration subnet"
       protocol                   = "Icmp"
       destination_port_range     = "*"
       destination_address_prefix = "*"
       source_address_prefix      = "10.99.7.0/25"
       access                     = "Allow"
-      priority                   = 1894
+      priority                   = 3648
       direction                  = "Inbound"
     }
     "controllers/ingress/deny-all-inbound" = {
@@ -91,29 +91,29 @@ locals {
       priority                   = 4096
       direction                  = "Inbound"
     }
-    "controllers/egress/tcp-80-to-10.8.2.0_28-e40b521db6" = {
-      group                        = "controllers"
-      name                         = "tcp-80-to-10.8.2.0_28-e40b521db6"
-      description                  = "Communication among controllers; Local Host Cache among controllers; and 2 more"
-      protocol                     = "Tcp"
-      destination_port_ranges      = ["80", "89"]
-      source_address_prefix        = "*"
-      destination_address_prefixes = ["10.8.2.0/28", "10.8.64.0/20"]
-      access                       = "Allow"
-      priority                     = 1888
-      direction                    = "Outbound"
-    }
-    "controllers/egress/tcp-80-to-10.8.2.0_28-157f6b993b" = {
+    "controllers/egress/allow-controllers-to-itself-http-tcp-89-9095" = {
       group                      = "controllers"
-      name                       = "tcp-80-to-10.8.2.0_28-157f6b993b"
+      name                       = "allow-controllers-to-itself-http-tcp-89-9095"
       description                = "Communication among controllers; Local Host Cache among controllers; Orchestration service among controllers"
       protocol                   = "Tcp"
       destination_port_ranges    = ["80", "89", "9095"]
       source_address_prefix      = "*"
       destination_address_prefix = "10.8.2.0/28"
       access                     = "Allow"
-      priority                   = 1989
+      priority                   = 2787
       direction                  = "Outbound"
+    }
+    "controllers/egress/allow-controllers-to-controllers-hosts-http-tcp-89" = {
+      group                        = "controllers"
+      name                         = "allow-controllers-to-controllers-hosts-http-tcp-89"
+      description                  = "Communication among controllers; Local Host Cache among controllers; and 2 more"
+      protocol                     = "Tcp"
+      destination_port_ranges      = ["80", "89"]
+      source_address_prefix        = "*"
+      destination_address_prefixes = ["10.8.2.0/28", "10.8.64.0/20"]
+      access                       = "Allow"
+      priority                     = 3252
+      direction                    = "Outbound"
     }
     "controllers/egress/deny-all-outbound" = {
       group                      = "controllers"
@@ -127,64 +127,64 @@ locals {
       priority                   = 4096
       direction                  = "Outbound"
     }
-    "gateway/ingress/tcp-443-from-fd00_9___48" = {
+    "gateway/ingress/allow-user-device-to-gateway-udp-https-ae458a122c" = {
       group                      = "gateway"
-      name                       = "tcp-443-from-fd00_9___48"
-      description                = "Access of user devices to the gateway"
-      protocol                   = "Tcp"
-      destination_port_range     = "443"
-      destination_address_prefix = "*"
-      source_address_prefix      = "fd00:9::/48"
-      access                     = "Allow"
-      priority                   = 1003
-      direction                  = "Inbound"
-    }
-    "gateway/ingress/tcp-443-from-10.9.0.0_16" = {
-      group                      = "gateway"
-      name                       = "tcp-443-from-10.9.0.0_16"
-      description                = "Access of user devices to the gateway"
-      protocol                   = "Tcp"
-      destination_port_range     = "443"
-      destination_address_prefix = "*"
-      source_address_prefix      = "10.9.0.0/16"
-      access                     = "Allow"
-      priority                   = 1269
-      direction                  = "Inbound"
-    }
-    "gateway/ingress/udp-443-from-fd00_9___48" = {
-      group                      = "gateway"
-      name                       = "udp-443-from-fd00_9___48"
+      name                       = "allow-user-device-to-gateway-udp-https-ae458a122c"
       description                = "Adaptive transport of user devices to the gateway"
       protocol                   = "Udp"
       destination_port_range     = "443"
       destination_address_prefix = "*"
-      source_address_prefix      = "fd00:9::/48"
+      source_address_prefix      = "10.9.0.0/16"
       access                     = "Allow"
-      priority                   = 1722
+      priority                   = 1911
       direction                  = "Inbound"
     }
-    "gateway/ingress/tcp-9000-from-AzureLoadBalancer" = {
+    "gateway/ingress/allow-AzureLoadBalancer-to-gateway-tcp-9000" = {
       group                      = "gateway"
-      name                       = "tcp-9000-from-AzureLoadBalancer"
+      name                       = "allow-AzureLoadBalancer-to-gateway-tcp-9000"
       description                = "Health probes of the load balancer"
       protocol                   = "Tcp"
       destination_port_range     = "9000"
       destination_address_prefix = "*"
       source_address_prefix      = "AzureLoadBalancer"
       access                     = "Allow"
-      priority                   = 2897
+      priority                   = 2396
       direction                  = "Inbound"
     }
-    "gateway/ingress/udp-443-from-10.9.0.0_16" = {
+    "gateway/ingress/allow-user-device-to-gateway-https-12498900e0" = {
       group                      = "gateway"
-      name                       = "udp-443-from-10.9.0.0_16"
-      description                = "Adaptive transport of user devices to the gateway"
-      protocol                   = "Udp"
+      name                       = "allow-user-device-to-gateway-https-12498900e0"
+      description                = "Access of user devices to the gateway"
+      protocol                   = "Tcp"
       destination_port_range     = "443"
       destination_address_prefix = "*"
       source_address_prefix      = "10.9.0.0/16"
       access                     = "Allow"
-      priority                   = 2996
+      priority                   = 2443
+      direction                  = "Inbound"
+    }
+    "gateway/ingress/allow-user-device-to-gateway-https-6c4b11e64a" = {
+      group                      = "gateway"
+      name                       = "allow-user-device-to-gateway-https-6c4b11e64a"
+      description                = "Access of user devices to the gateway"
+      protocol                   = "Tcp"
+      destination_port_range     = "443"
+      destination_address_prefix = "*"
+      source_address_prefix      = "fd00:9::/48"
+      access                     = "Allow"
+      priority                   = 2583
+      direction                  = "Inbound"
+    }
+    "gateway/ingress/allow-user-device-to-gateway-udp-https-fa2ac7077e" = {
+      group                      = "gateway"
+      name                       = "allow-user-device-to-gateway-udp-https-fa2ac7077e"
+      description                = "Adaptive transport of user devices to the gateway"
+      protocol                   = "Udp"
+      destination_port_range     = "443"
+      destination_address_prefix = "*"
+      source_address_prefix      = "fd00:9::/48"
+      access                     = "Allow"
+      priority                   = 2952
       direction                  = "Inbound"
     }
     "gateway/ingress/deny-all-inbound" = {
@@ -211,40 +211,40 @@ locals {
       priority                   = 4096
       direction                  = "Outbound"
     }
-    "hosts/ingress/icmp-all-from-10.99.7.0_25" = {
+    "hosts/ingress/allow-admin-workstation-to-hosts-tcp-5985_5986" = {
       group                      = "hosts"
-      name                       = "icmp-all-from-10.99.7.0_25"
-      description                = "Servers are patched over WinRM from the administration subnet"
-      protocol                   = "Icmp"
-      destination_port_range     = "*"
-      destination_address_prefix = "*"
-      source_address_prefix      = "10.99.7.0/25"
-      access                     = "Allow"
-      priority                   = 1894
-      direction                  = "Inbound"
-    }
-    "hosts/ingress/tcp-80-from-10.8.2.0_28-9770ac57f5" = {
-      group                      = "hosts"
-      name                       = "tcp-80-from-10.8.2.0_28-9770ac57f5"
-      description                = "Requests of controllers to session hosts about sessions and processes; Local Host Cache between controllers and session hosts"
-      protocol                   = "Tcp"
-      destination_port_ranges    = ["80", "89"]
-      destination_address_prefix = "*"
-      source_address_prefix      = "10.8.2.0/28"
-      access                     = "Allow"
-      priority                   = 3234
-      direction                  = "Inbound"
-    }
-    "hosts/ingress/tcp-5985-5986-from-10.99.7.0_25" = {
-      group                      = "hosts"
-      name                       = "tcp-5985-5986-from-10.99.7.0_25"
+      name                       = "allow-admin-workstation-to-hosts-tcp-5985_5986"
       description                = "Servers are patched over WinRM from the administration subnet"
       protocol                   = "Tcp"
       destination_port_range     = "5985-5986"
       destination_address_prefix = "*"
       source_address_prefix      = "10.99.7.0/25"
       access                     = "Allow"
-      priority                   = 3477
+      priority                   = 1903
+      direction                  = "Inbound"
+    }
+    "hosts/ingress/allow-admin-workstation-to-hosts-icmp" = {
+      group                      = "hosts"
+      name                       = "allow-admin-workstation-to-hosts-icmp"
+      description                = "Servers are patched over WinRM from the administration subnet"
+      protocol                   = "Icmp"
+      destination_port_range     = "*"
+      destination_address_prefix = "*"
+      source_address_prefix      = "10.99.7.0/25"
+      access                     = "Allow"
+      priority                   = 2613
+      direction                  = "Inbound"
+    }
+    "hosts/ingress/allow-controllers-to-hosts-http-tcp-89" = {
+      group                      = "hosts"
+      name                       = "allow-controllers-to-hosts-http-tcp-89"
+      description                = "Requests of controllers to session hosts about sessions and processes; Local Host Cache between controllers and session hosts"
+      protocol                   = "Tcp"
+      destination_port_ranges    = ["80", "89"]
+      destination_address_prefix = "*"
+      source_address_prefix      = "10.8.2.0/28"
+      access                     = "Allow"
+      priority                   = 3091
       direction                  = "Inbound"
     }
     "hosts/ingress/deny-all-inbound" = {
@@ -259,16 +259,16 @@ locals {
       priority                   = 4096
       direction                  = "Inbound"
     }
-    "hosts/egress/tcp-80-to-10.8.2.0_28" = {
+    "hosts/egress/allow-hosts-to-controllers-http" = {
       group                      = "hosts"
-      name                       = "tcp-80-to-10.8.2.0_28"
+      name                       = "allow-hosts-to-controllers-http"
       description                = "Registration and status reports of session hosts to controllers"
       protocol                   = "Tcp"
       destination_port_range     = "80"
       source_address_prefix      = "*"
       destination_address_prefix = "10.8.2.0/28"
       access                     = "Allow"
-      priority                   = 3237
+      priority                   = 1367
       direction                  = "Outbound"
     }
     "hosts/egress/deny-all-outbound" = {
@@ -295,28 +295,28 @@ locals {
       priority                   = 4096
       direction                  = "Inbound"
     }
-    "storefront/egress/tcp-443-to-Storage.WestEurope" = {
+    "storefront/egress/allow-storefront-to-Storage.WestEurope-https" = {
       group                      = "storefront"
-      name                       = "tcp-443-to-Storage.WestEurope"
+      name                       = "allow-storefront-to-Storage.WestEurope-https"
       description                = "Backup"
       protocol                   = "Tcp"
       destination_port_range     = "443"
       source_address_prefix      = "*"
       destination_address_prefix = "Storage.WestEurope"
       access                     = "Allow"
-      priority                   = 1385
+      priority                   = 2679
       direction                  = "Outbound"
     }
-    "storefront/egress/tcp-443-to-10.8.2.0_28" = {
+    "storefront/egress/allow-storefront-to-controllers-https" = {
       group                      = "storefront"
-      name                       = "tcp-443-to-10.8.2.0_28"
+      name                       = "allow-storefront-to-controllers-https"
       description                = "Requests of StoreFront to controllers for apps and desktops"
       protocol                   = "Tcp"
       destination_port_range     = "443"
       source_address_prefix      = "*"
       destination_address_prefix = "10.8.2.0/28"
       access                     = "Allow"
-      priority                   = 1545
+      priority                   = 3687
       direction                  = "Outbound"
     }
     "storefront/egress/deny-all-outbound" = {
