@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import pytest
@@ -144,7 +144,10 @@ def deployments(draw: st.DrawFn) -> dict[str, Any]:
                     max_size=2,
                     unique_by=lambda exclusion: exclusion["entry"],
                 ),
-                catalogs=st.lists(st.sampled_from(CATALOGS), max_size=2, unique=True),
+                # A backslash parts folders as a slash does, and an empty part is none.
+                catalogs=st.lists(
+                    st.sampled_from(CATALOGS), max_size=2, unique_by=lambda name: PureWindowsPath(name).parts
+                ),
                 peers=st.sampled_from(("group", "cidr")),
                 cidrs=st.sampled_from(("exact", "stable")),
                 egress=st.sampled_from(("restricted", "open")),
