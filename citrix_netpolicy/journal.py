@@ -229,7 +229,7 @@ def _read(folder: Path) -> _Journal:
                 and _digest(read_file(place, limits.GENERATED_BYTES, follow=False)) != digest
             ):
                 raise node.refusal(f"`{clean(str(place), 200)}` is not as it was written")
-    except (InputError, FileNotFoundError) as error:
+    except (InputError, FileNotFoundError, NotADirectoryError) as error:
         problems = error.problems if isinstance(error, InputError) else ()
         missing = Problem(code="missing-file", message="a staged file is missing", mark=Mark(str(path), 1, 1))
         hint = f"remove `{clean(str(work), 200)}` and restore the folder from version control"

@@ -253,6 +253,9 @@ PLANTED = {
     "not staged": _journal(
         files={"main.tf": {"new": None, "old": None}, "x": {"new": "0" * 64, "old": None}}
     ),
+    "below a file": _journal(
+        files={"x": {"new": None, "old": None}, "main.tf/x": {"new": "0" * 64, "old": None}}
+    ),
     "newer": _journal(format=2),
     "no format": _journal(format=True),
     "no side": _journal(side="sideways"),
