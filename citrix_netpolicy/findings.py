@@ -23,6 +23,7 @@ ACCEPTABLE: Final = LOSSES | {
     "feature-without-effect",
     "flow-without-effect",
     "found-port-shut",
+    "group-not-audited",
     "idle-role",
     "link-of-everything",
     "link-without-effect",

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from citrix_netpolicy.ends import Ends
-from citrix_netpolicy.errors import InputError, Mark, Problem, TargetError, nearest
+from citrix_netpolicy.errors import InputError, Mark, Problem, TargetError, clean, nearest
 from citrix_netpolicy.findings import LOSSES, Finding
 from citrix_netpolicy.folder import Module, restore_command
 from citrix_netpolicy.identities import FILE as IDENTITIES
@@ -19,6 +19,7 @@ from citrix_netpolicy.identities import Identities, LastRun, read_identities
 from citrix_netpolicy.readback import hold_against
 from citrix_netpolicy.reports.allowlist import JSON_FILE as ALLOWLIST
 from citrix_netpolicy.reports.allowlist import allowlist_files
+from citrix_netpolicy.succession import keyed_policy, succeed
 from citrix_netpolicy.syntax import document
 from citrix_netpolicy.targets import TARGETS, Options, load_target
 
@@ -26,13 +27,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from citrix_netpolicy.compiler import Compilation
+    from citrix_netpolicy.errors import DataPath
     from citrix_netpolicy.inputs.deployment import Deployment
-    from citrix_netpolicy.targets import Output
+    from citrix_netpolicy.policy import Policy
+    from citrix_netpolicy.succession import Succession
+    from citrix_netpolicy.targets import Output, Target
 
 __all__ = ["options_of", "render"]
 
 # The scheme of the keys of resources in modules; a change of it is a change of every state file.
 KEY_SCHEME: Final = 1
+# The files that name their deployment, and how.
+_HEADS: Final = frozenset(["main.bicep", "network-security-groups.json", "rules.tf", "security-groups.json"])
+_DEPLOYMENT: Final = re.compile(
+    r"""^(?:(?:#|//) Deployment: (.+)|  "deployment": "([^"\\]+)",?)$""", re.MULTILINE
+)
 _CONFLICT: Final = re.compile(r"^(<{7}|={7}|>{7})( |$)", re.MULTILINE)
 
 
@@ -100,25 +109,80 @@ def _network(
     deployment = compilation.deployment
     cloud = deployment.networks[network].cloud
     module = load_target(target, cloud, network)
-    policy = compilation.policy.in_network(network)
-    options = options_of(deployment, network)
+    was = previous.deployment
+    known = [deployment.name, *([deployment.renamed_from] if deployment.renamed_from else [])]
     kept = Identities(attached=attached)
     if IDENTITIES in previous.files:
         source = document.parse_json(previous.files[IDENTITIES], str(previous.folder / IDENTITIES))
-        kept = replace(read_identities(source, deployment.name, network), attached=attached)
-    # What the last run wrote is slow to read. Where nobody asks for it, or all files come out as they are, it
-    # can change nothing; otherwise the files are made once more with it at hand.
+        kept = replace(read_identities(source, known, network), attached=attached)
+    if was is not None and was not in known:
+        raise InputError(previous.foreign(was))
+    last = cache(partial(previous.last_run, target, cloud, network))
+    succession = succeed(deployment, network, kept, was, last)
+    policy = keyed_policy(compilation, network, succession.keys)
+    options = options_of(deployment, network, succession)
+    try:
+        output = _rendered(module, policy, options, replace(succession.identities, last=last), previous)
+    except TargetError as error:
+        raise TargetError(_by_tier(problem, deployment, succession) for problem in error.problems) from None
+    hold_against(policy, output, target, cloud)
+    files = output.files | allowlist_files(compilation, network)
+    identities = succession.by_tier(output.identities).to_json(deployment.name, network)
+    if identities:
+        files[IDENTITIES] = identities
+    titles = {key: tier for tier, key in succession.keys.items()}
+    return replace(
+        output,
+        files=files,
+        tiers={titles[key]: count for key, count in output.tiers.items()},
+        findings=(*succession.findings, *(_finding_by_tier(found, succession) for found in output.findings)),
+    )
+
+
+def _rendered(
+    module: Target, policy: Policy, options: Options, kept: Identities, previous: _Previous
+) -> Output:
+    """Return what a target makes of a policy after the last run.
+
+    What that run wrote is slow to read. Where nobody asks for it, or all files come out as they are, it can
+    change nothing; otherwise the files are made once more with it at hand.
+    """
     asked: list[None] = []
     output = module.render(policy, options, replace(kept, last=lambda: asked.append(None)))
     if asked and previous.files and previous.is_changed(output.files):
-        last = cache(partial(previous.last_run, target, cloud, network))
-        output = module.render(policy, options, replace(kept, last=last))
-    hold_against(policy, output, target, cloud)
-    files = output.files | allowlist_files(compilation, network)
-    identities = output.identities.to_json(deployment.name, network)
-    if identities:
-        files[IDENTITIES] = identities
-    return replace(output, files=files)
+        output = module.render(policy, options, kept)
+    return output
+
+
+def _by_tier(problem: Problem, deployment: Deployment, succession: Succession) -> Problem:
+    """Return a problem about the key of a tier as one about the tier, or about who named its group."""
+    for tier, key in succession.keys.items():
+        if problem.path[:2] != ("tiers", key):
+            continue
+        path: DataPath = ("tiers", tier, *problem.path[2:])
+        mark, hint = None, problem.hint
+        group = deployment.tiers[tier].group
+        if problem.code == "name-refused" and group and group.name:
+            path = (*path, "group", "name")
+        elif problem.code == "name-refused" and succession.identities.tier(key).mark:
+            mark = succession.identities.tier(key).mark
+            hint += "; mend the `name` of the tier there, or remove it"
+        message = _told_by_tier(problem.message, succession)
+        return replace(problem, path=path, mark=mark, hint=hint, message=message)
+    return problem
+
+
+def _finding_by_tier(finding: Finding, succession: Succession) -> Finding:
+    subject = succession.names.title(finding.subject)
+    message = _told_by_tier(finding.message, succession)
+    return replace(finding, subject=subject, message=message)
+
+
+def _told_by_tier(message: str, succession: Succession) -> str:
+    """Return a message that calls tiers what they are called now."""
+    for key, tier in succession.names.titles.items():
+        message = message.replace(f"`{key}`", f"`{tier}`")
+    return message
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +200,21 @@ class _Previous:
         if inside:
             return cls(inside, folder / network)
         return cls(files if is_only or _network_of(files) == network else {}, folder)
+
+    @property
+    def deployment(self) -> str | None:
+        """The name that the deployment had in the last run, or None without one."""
+        for name in sorted(self.files):
+            found = _DEPLOYMENT.search(self.files[name]) if name in _HEADS else None
+            if found:
+                return found[1] or found[2]
+        return None
+
+    def foreign(self, was: str) -> Problem:
+        """Return what is wrong with a folder of another deployment."""
+        message = f"this folder holds deployment `{clean(was)}`"
+        hint = "choose another output folder; after a change of name, say `renamed-from: " + clean(was) + "`"
+        return Problem(code="foreign-folder", message=message, mark=Mark(str(self.folder), 1, 1), hint=hint)
 
     def is_changed(self, files: Mapping[str, str]) -> bool:
         """Tell whether one of these files is not as it was."""
@@ -205,17 +284,28 @@ def _idle_acceptances(deployment: Deployment, network: str, output: Output) -> I
                 )
 
 
-def options_of(deployment: Deployment, network: str) -> Options:
-    """Return what a target needs to know of one network of a deployment, beside its policy."""
+def options_of(deployment: Deployment, network: str, succession: Succession | None = None) -> Options:
+    """Return what a target needs to know of one network of a deployment, beside its policy.
+
+    `succession` says what tiers and groups are called; without it there was no last run.
+    """
+    found = succession or succeed(deployment, network, Identities(), None, lambda: None)
+    chosen = deployment.networks[network]
     return Options(
         deployment.name,
         network,
-        deployment.quotas.rules_per_group,
-        deployment.quotas.groups_per_interface,
-        deployment.networks[network].bicep_api_version,
-        deployment.networks[network].attach,
-        frozenset((item.finding, subject) for item in deployment.accept for subject in item.subject),
-        _ends_of(deployment),
+        rules_per_group=deployment.quotas.rules_per_group,
+        groups_per_interface=deployment.quotas.groups_per_interface,
+        bicep_api_version=chosen.bicep_api_version,
+        attach=chosen.attach,
+        aws_provider=chosen.aws_provider,
+        accepted=frozenset(
+            (item.finding, found.keys.get(subject, subject))
+            for item in deployment.accept
+            for subject in item.subject
+        ),
+        ends=_ends_of(deployment),
+        names=found.names,
     )
 
 

@@ -21,6 +21,7 @@ from citrix_netpolicy.policy import Direction, Group
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
 
+    from citrix_netpolicy.errors import Mark
     from citrix_netpolicy.syntax.document import Document, Node
 
 __all__ = ["FILE", "MERGED", "Identities", "LastRun", "TierIdentity", "derived_priority", "read_identities"]
@@ -54,15 +55,20 @@ class TierIdentity:
     `priorities` are those of rules by direction and name; `covers` the rules of a direction, as data of the
     target, where another choice of equally many was made before. `held` maps rules to the number of the group
     that holds them, from 2 on, and `waiting` are the numbers of groups that machines do not carry yet.
+    `name` is that of the group where it does not follow from the key, `exact` when a cloud may not add to
+    it, and `asg` that of the application security group. `mark` is where a file says the name.
     """
 
     key: str = ""
     name: str = ""
+    exact: bool = False
+    asg: str = ""
     description: str = ""
     priorities: Mapping[Direction, Mapping[str, int]] = field(default_factory=dict)
     covers: Mapping[Direction, tuple[Any, ...]] = field(default_factory=dict)
     held: Mapping[str, int] = field(default_factory=dict)
     waiting: tuple[int, ...] = ()
+    mark: Mark | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +108,8 @@ def _as_data(one: TierIdentity) -> dict[str, Any]:
     data: dict[str, Any] = {
         "key": one.key,
         "name": one.name,
+        "exact": one.exact,
+        "application-security-group": one.asg,
         "description": one.description,
         "priorities": {
             str(way): dict(sorted(one.priorities[way].items())) for way in ways if one.priorities.get(way)
@@ -113,8 +121,8 @@ def _as_data(one: TierIdentity) -> dict[str, Any]:
     return {key: value for key, value in data.items() if value}
 
 
-def read_identities(document: Document, deployment: str, network: str) -> Identities:
-    """Return the identities that a file holds.
+def read_identities(document: Document, deployment: Collection[str], network: str) -> Identities:
+    """Return the identities that a file holds; `deployment` are the names that a deployment has or had.
 
     Raises InputError, with the place, when it is of another deployment, of a newer format, holds the markers
     of a merge, or says what cannot be.
@@ -131,20 +139,30 @@ def read_identities(document: Document, deployment: str, network: str) -> Identi
         )
     fields = root.fields(("format", "deployment", "network", "tiers"), ("//",))
     fields["format"].integer(1, FORMAT)
-    for key, ours in (("deployment", deployment), ("network", network)):
+    for key, ours in (("deployment", list(deployment)), ("network", [network])):
         theirs = fields[key].text()
-        if theirs != ours:
-            message = f"these are identities of {key} `{clean(theirs)}`, not of `{ours}`"
+        if theirs not in ours:
+            message = f"these are identities of {key} `{clean(theirs)}`, not of `{ours[0]}`"
             hint = "choose another output folder, or restore the file from version control"
+            if key == "deployment":
+                hint += f"; after a change of name, say `renamed-from: {clean(theirs)}`"
             raise fields[key].refusal(message, code="foreign-identities", hint=hint)
     return Identities({name: _tier(node) for name, node in fields["tiers"].members().items()})
 
 
 def _tier(node: Node) -> TierIdentity:
-    fields = node.fields((), ("key", "name", "description", "priorities", "covers", "held", "waiting"))
-    words = {key: fields[key].text() for key in ("key", "name", "description") if key in fields}
+    words = ("key", "name", "application-security-group", "description")
+    fields = node.fields((), (*words, "exact", "priorities", "covers", "held", "waiting"))
+    if "exact" in fields:
+        fields["exact"].only(value=True, what="true")
+    said = {key: fields[key].text() for key in words if key in fields}
     return TierIdentity(
-        **words,
+        key=said.get("key", ""),
+        name=said.get("name", ""),
+        exact="exact" in fields,
+        asg=said.get("application-security-group", ""),
+        description=said.get("description", ""),
+        mark=fields["name"].mark if "name" in fields else None,
         priorities=_priorities(fields["priorities"]) if "priorities" in fields else {},
         covers=_covers(fields["covers"]) if "covers" in fields else {},
         held=_held(fields["held"]) if "held" in fields else {},

@@ -95,7 +95,7 @@ def identities_of(previous: Mapping[str, str], network: str = "main") -> Identit
     """Return what the files of the last run leave to the next one."""
     kept = Identities()
     if IDENTITIES in previous:
-        kept = read_identities(parse_json(previous[IDENTITIES], IDENTITIES), "site", network)
+        kept = read_identities(parse_json(previous[IDENTITIES], IDENTITIES), ["site"], network)
     if FILE not in previous:
         return kept
     found = folder.read(previous, "azure", "azure")
@@ -1310,7 +1310,7 @@ def test_broken_identities_are_refused_with_their_place(text: str, code: str) ->
 @pytest.mark.parametrize("word", ["Tcp", "Udp", "Icmp", "Esp", "Ah", "*"])
 def test_a_kept_cover_may_hold_every_protocol_of_azure(word: str) -> None:
     text = kept(covers={"ingress": [COVER | {"protocol": word, "ports": ["*"]}]})
-    (cover,) = read_identities(parse_json(text, IDENTITIES), "site", "main").tier("app").covers.values()
+    (cover,) = read_identities(parse_json(text, IDENTITIES), ["site"], "main").tier("app").covers.values()
     assert [block_of_data(data).protocol for data in cover] == [word]
 
 

@@ -20,7 +20,7 @@ from test_terraform_azure import FORMS, compiled
 
 from citrix_netpolicy import Deployment, InputError, compile_deployment, traffic_of
 from citrix_netpolicy.syntax import document
-from citrix_netpolicy.syntax.bicep import Expression, behind_parameter, read_module, string, value
+from citrix_netpolicy.syntax.bicep import read_module, string, value
 from citrix_netpolicy.targets.azure.arm import properties_of
 from citrix_netpolicy.targets.azure.groups import network_security_groups
 
@@ -110,7 +110,6 @@ def test_the_parameter_file_fits_the_module(files: dict[str, str]) -> None:
     assert len(set(given_)) == len(given_)
     # What must be given is given.
     assert {name for name, default in declared.items() if not default} <= set(given_)
-    assert f"param namePrefix = {declared['namePrefix']}\n" in files["main.bicepparam"]
 
 
 def test_every_symbol_is_declared_once_and_used(files: dict[str, str]) -> None:
@@ -216,7 +215,8 @@ def test_resources_are_the_policy_rule_by_rule(case: real.Case, files: dict[str,
     used = set()
     for group in groups:
         body = resources[symbols[group.tier]].body
-        assert body["name"] == bicep.Code("'${namePrefix}" + group.tier + "'")
+        assert body["name"] == group.name
+        check_tags(case, body, group.tier)
         expected = []
         for rule in group.rules:
             properties = properties_of(rule, ids)
@@ -229,13 +229,20 @@ def test_resources_are_the_policy_rule_by_rule(case: real.Case, files: dict[str,
     assert used == set(ids.values())
     for tier, symbol in asgs.items():
         body = resources[symbol].body
-        assert body["name"] == bicep.Code("'${applicationSecurityGroupNamePrefix}" + tier + "'")
+        assert body["name"] == f"asg-{case.options.deployment}-{tier}"
+        check_tags(case, body, tier)
+
+
+def check_tags(case: real.Case, body: dict[str, Any], tier: str) -> None:
+    """A resource has the tags of the caller, and those by which whoever finds it knows what it is."""
+    ours = {"citrix-netpolicy:deployment": case.options.deployment, "citrix-netpolicy:tier": tier}
+    assert body["tags"] == bicep.Call("union", (bicep.Code("tags"), ours))
 
 
 def test_a_reason_stays_data() -> None:
     root = bicep.tree(files_of(with_reason("buys ${location} 'now' \\${tags}"))["main.bicep"])
     interpolations = {bicep.text_of(node) for node in bicep.nodes(root) if node.type == "interpolation"}
-    assert interpolations == {"${namePrefix}"}
+    assert interpolations == set()
     bodies = [one.body for one in bicep.resources_of(root).values()]
     told = {
         rule["properties"]["description"] for body in bodies for rule in body["properties"]["securityRules"]
@@ -274,7 +281,6 @@ def test_a_string_means_exactly_its_text(try_law: TryLaw) -> None:
             root = bicep.tree(f"var a = {written}\n")
             assert bicep.value_of(root.named_children[0].named_children[1]) == text
             judged.add(text)
-        assert behind_parameter(Expression("'${prefix}" + written[1:])) == text
 
     try_law(means_its_text)
     assert len(judged) > 1
@@ -287,7 +293,6 @@ def test_a_nasty_string_is_read_back(text: str) -> None:
     assert bicep.meaning(string(text)[1:-1]) == text
     written = f"resource a 'b' = {value({text: [text]}, 0)}\n"
     assert read_module(written, "main.bicep").resources.data == {"a": {text: [text]}}
-    assert behind_parameter(Expression("'${prefix}" + string(text)[1:])) == text
 
 
 @examples(100)
@@ -422,8 +427,17 @@ BROKEN: dict[str, Callable[[str], str]] = {
     "protocol-is-a-list": lambda text: text.replace("protocol: 'Tcp'", "protocol: []", 1),
     "no-priority": lambda text: re.sub("priority: [123][0-9]+", "priority: location", text, count=1),
     "unknown-symbol": lambda text: text.replace("id: asg_ddc.id", "id: asg_x.id", 1),
-    "name-without-parameter": lambda text: text.replace("'${namePrefix}ddc'", "'ddc'", 1),
-    "two-parameters": lambda text: text.replace("'${namePrefix}ddc'", "'${namePrefix}ddc${namePrefix}'", 1),
+    "name-with-a-parameter": lambda text: text.replace("-ddc'", "-${location}'", 1),
+    "name-of-another": lambda text: text.replace("-prod-ddc'", "-prod-vda'", 1),
+    "other-tags": lambda text: text.replace("union(tags, {", "union(other, {", 1),
+    "other-function": lambda text: text.replace("union(tags, {", "concat(tags, {", 1),
+    "no-argument": lambda text: text.replace("union(tags, {", "union(, {", 1),
+    "of-another-deployment": lambda text: text.replace("deployment': '", "deployment': 'x", 1),
+    "one-tag-more": lambda text: text.replace("union(tags, {", "union(tags, {\n'x': 'y'\n", 1),
+    "no-id-is-given": lambda text: text.replace("  ddc: nsg_ddc.id\n", ""),
+    "an-id-is-given-twice": lambda text: text.replace("  ddc: nsg_ddc.id\n", "  ddc: nsg_vda.id\n"),
+    "id-of-nothing": lambda text: text.replace("  ddc: nsg_ddc.id\n", "  ddc: nsg_ddc.name\n"),
+    "an-output-twice": lambda text: text + "output networkSecurityGroupIds object = {}\n",
     "rules-are-no-list": lambda text: text.replace("securityRules: [", "securityRules: 1\n x: [", 1),
     "no-properties": lambda text: text.replace("  properties: {", "  attributes: {", 1),
     "deep": lambda text: text.replace("securityRules: [", "securityRules: " + "[" * 20000, 1),

@@ -16,7 +16,7 @@ PACKAGE = Path(citrix_netpolicy.__file__).parent
 
 # From bottom to top. Modules of one line do not import each other.
 ORDER = (
-    "plain limits omissions places resources version syntax inputs reports targets.aws targets.azure",
+    "plain limits naming omissions places resources version syntax inputs reports targets.aws targets.azure",
     "errors syntax.markdown",
     "cover net findings files disk lock syntax.yaml syntax.json",
     "policy syntax.document syntax.templates",
@@ -43,6 +43,7 @@ ORDER = (
     "journal",
     "folder",
     "readback",
+    "succession",
     "generate reports.stats",
     "reports.summary reports.machine",
     "__init__",

@@ -184,7 +184,7 @@ def test_no_comma_of_json_can_be_lost_or_added(cloud: str) -> None:
 SLIPS = [
     ("terraform-aws/rules.tf.j2", "in entries.items()", "in (entries.items() | list)[1:]"),
     ("terraform-aws/rules.tf.j2", "{{ direction }}_rules = {\n", "ingress_rules = {\n"),
-    ("terraform-aws/rules.tf.j2", "in groups %}", "in groups[1:] %}"),
+    ("terraform-aws/rules.tf.j2", "in groups.items() %}", "in (groups.items() | list)[1:] %}"),
     ("terraform-aws/main.tf.j2", "value.from_port", "value.to_port"),
     ("terraform-aws/main.tf.j2", "try(each.value.cidr_ipv6", "try(each.value.cidr_ipv4"),
     ("terraform-aws/main.tf.j2", "each.value.ip_protocol", '"-1"'),

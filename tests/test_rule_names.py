@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from support.strategies import examples
 
 from citrix_netpolicy.ends import Ends
+from citrix_netpolicy.naming import Names
 from citrix_netpolicy.net import Prefix
 from citrix_netpolicy.policy import Direction, GroupReference, ServiceTag
 from citrix_netpolicy.targets.azure.cover import ANYWHERE, EVERY_PORT, Block
@@ -42,7 +43,7 @@ def block(peers: tuple[str, ...], *spans: int | tuple[int, int], protocol: str =
 
 
 def name_of(some: Block, way: Direction = Direction.INGRESS, key: str = "app") -> str:
-    (name,) = names_of(key, {way: [some]}, ENDS)[way]
+    (name,) = names_of(key, {way: [some]}, ENDS, Names())[way]
     return name
 
 
@@ -85,7 +86,7 @@ def test_examples_of_names(some: Block, name: str) -> None:
 def test_the_direction_is_in_the_order_of_the_words() -> None:
     assert name_of(block(("10.0.1.0/28",), 80), Direction.EGRESS) == "allow-app-to-ddc-http"
     alone = block(("10.0.1.0/28",), 80)
-    both = names_of("ddc", {Direction.INGRESS: [alone], Direction.EGRESS: [alone]}, ENDS)
+    both = names_of("ddc", {Direction.INGRESS: [alone], Direction.EGRESS: [alone]}, ENDS, Names())
     assert [*both[Direction.INGRESS], *both[Direction.EGRESS]] == [
         "allow-itself-to-ddc-http",
         "allow-ddc-to-itself-http",
@@ -101,8 +102,8 @@ def test_what_is_too_long_is_counted_and_never_cut() -> None:
 
 def test_rules_that_words_do_not_tell_apart_all_end_with_a_digest() -> None:
     some = [block(("10.0.4.0/25",), 80), block(("10.0.4.128/25", "10.0.4.16/28"), 80)]
-    told = names_of("app", {Direction.INGRESS: some}, ENDS)[Direction.INGRESS]
-    again = names_of("app", {Direction.INGRESS: some[::-1]}, ENDS)[Direction.INGRESS]
+    told = names_of("app", {Direction.INGRESS: some}, ENDS, Names())[Direction.INGRESS]
+    again = names_of("app", {Direction.INGRESS: some[::-1]}, ENDS, Names())[Direction.INGRESS]
     assert told == again
     assert all(re.fullmatch(r"allow-pvs-site-vda-to-app-http-[0-9a-f]{10}", name) for name in told)
 
@@ -128,13 +129,13 @@ def test_names_are_unique_in_a_group_fit_and_do_not_depend_on_order(
     incoming: list[Block], outgoing: list[Block], key: str
 ) -> None:
     sides = {Direction.INGRESS: incoming, Direction.EGRESS: outgoing}
-    named = names_of(key, sides, ENDS)
+    named = names_of(key, sides, ENDS, Names())
     every = [name for rules in named.values() for name in rules]
     assert len({name.lower() for name in every}) == len(incoming) + len(outgoing)
     assert all(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,78}[A-Za-z0-9_]", name) for name in every)
     assert all({*rules.values()} == {*sides[way]} for way, rules in named.items())
     turned = {way: blocks[::-1] for way, blocks in sides.items()}
-    assert names_of(key, turned, ENDS) == named
+    assert names_of(key, turned, ENDS, Names()) == named
 
 
 # Ends by their addresses

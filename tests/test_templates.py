@@ -20,7 +20,7 @@ from citrix_netpolicy import Deployment, Direction, Rule
 from citrix_netpolicy.net import Prefix, Protocol
 from citrix_netpolicy.policy import Cause, GroupReference
 from citrix_netpolicy.syntax import bicep, document, hcl
-from citrix_netpolicy.syntax.bicep import Expression
+from citrix_netpolicy.syntax.bicep import Call, Expression
 from citrix_netpolicy.targets import TARGETS
 from citrix_netpolicy.targets.azure.groups import network_security_groups
 from citrix_netpolicy.targets.describe import describe
@@ -165,6 +165,8 @@ def locals_of(module: Module) -> dict[str, Any]:
 
 
 LASTS: Final = {"lifecycle": {"create_before_destroy": "true"}}
+# The tags by which whoever finds a group knows what it is.
+IDENTITY: Final = '"citrix-netpolicy:deployment" = local.deployment "citrix-netpolicy:tier" ='
 
 
 @pytest.mark.parametrize("name", ["main.tf", "outputs.tf", "variables.tf", "versions.tf"])
@@ -222,9 +224,10 @@ def test_the_resources_of_a_module_in_aws(module: Module) -> None:
         name_prefix='"${each.value.name}-"',
         description="each.value.description",
         vpc_id="var.vpc_id",
-        tags="merge(var.tags, { Name = each.value.name })",
+        tags=f"merge(var.tags, {{ Name = each.value.name {IDENTITY} each.value.tier }})",
     )
-    assert found == {"resource aws_security_group tier": {**group, **LASTS}, **rules}
+    lasts = {"lifecycle": {"create_before_destroy": "true", "ignore_changes": code("[description]")}}
+    assert found == {"resource aws_security_group tier": {**group, **lasts}, **rules}
     # It waits for the rules of every kind, and changes with their keys.
     assert waits.keys() == {"input"}
     assert re.findall(r"keys \( (\S+) \)", waits["input"].replace(" . ", ".")) == [
@@ -236,7 +239,7 @@ def test_the_resources_of_a_module_in_aws(module: Module) -> None:
 def test_the_resources_of_a_module_in_azure(module: Module) -> None:
     found = blocks_of(module, "main.tf")
     has_asgs = "application_security_groups" in locals_of(module)
-    head = arguments(location="var.location", resource_group_name="var.resource_group_name", tags="var.tags")
+    head = arguments(location="var.location", resource_group_name="var.resource_group_name")
     sides = ("source", "destination")
     value = "security_rule.value"
     asg_ids = {
@@ -273,13 +276,21 @@ def test_the_resources_of_a_module_in_azure(module: Module) -> None:
         network_security_group_id="azurerm_network_security_group.tier[each.value.tier].id",
     )
     expected = {
-        "azurerm_network_security_group tier": arguments(for_each="local.groups", name="each.value.name")
+        "azurerm_network_security_group tier": arguments(
+            for_each="local.groups",
+            name="each.value.name",
+            tags=f"merge(var.tags, {{ {IDENTITY} each.value.tier }})",
+        )
         | head
         | {"dynamic security_rule": rules},
         "azurerm_subnet_network_security_group_association this": association,
     }
     if has_asgs:
-        name = arguments(for_each="local.application_security_groups", name="each.value")
+        name = arguments(
+            for_each="local.application_security_groups",
+            name="each.value",
+            tags=f"merge(var.tags, {{ {IDENTITY} local.groups[each.key].tier }})",
+        )
         expected["azurerm_application_security_group tier"] = name | head
     assert found == {f"resource {name}": body for name, body in expected.items()}
 
@@ -302,7 +313,7 @@ def test_outputs_in_aws_list_every_group_of_every_tier(module: Module) -> None:
             f"{{ for tier, groups in local.tiers : tier => "
             f"[for group in groups : aws_security_group.tier[group].{what}] }}"
         )
-        for what in ("id", "name")
+        for what in ("id", "arn", "name")
     }
     found = locals_of(module)
     assert found["tiers"].keys() == {group.tier for group in module.case.groups}
@@ -488,7 +499,9 @@ def test_the_rules_of_a_module_in_azure_are_those_of_its_groups(module: Module) 
         for group, rule in rows
     }
     name = module.case.options.deployment
-    assert found["groups"] == {group.tier: {"name": f"nsg-{name}-{group.tier}"} for group, _ in rows}
+    assert found["groups"] == {
+        group.tier: {"name": f"nsg-{name}-{group.tier}", "tier": group.tier} for group, _ in rows
+    }
     asgs = named_tiers(rows)
     assert found.get("application_security_groups", {}) == {tier: f"asg-{name}-{tier}" for tier in asgs}
 
@@ -517,11 +530,14 @@ def test_the_resources_of_a_module_of_bicep(module: Module) -> None:
     assert sorted(asgs) == named_tiers(rows)
     assert all(text.endswith(".id") for text in asg_ids.values())
     assert sorted(read.resources.data) == sorted([*symbols.values(), *asgs.values()])
-    for prefix, kind in (("namePrefix", symbols), ("applicationSecurityGroupNamePrefix", asgs)):
+    name = module.case.options.deployment
+    for prefix, kind in (("nsg", symbols), ("asg", asgs)):
         for tier, symbol in kind.items():
             body = read.resources.data[symbol]
-            assert body["name"] == Expression(f"'${{{prefix}}}{tier}'")
-            assert (body["location"], body["tags"]) == (Expression("location"), Expression("tags"))
+            assert body["name"] == f"{prefix}-{name}-{tier}"
+            ours = {"citrix-netpolicy:deployment": name, "citrix-netpolicy:tier": tier}
+            tags = Call("union", (Expression("tags"), ours))
+            assert (body["location"], body["tags"]) == (Expression("location"), tags)
             assert read.types[symbol].partition("@")[0] == (
                 "Microsoft.Network/" + ("network" if kind is symbols else "application") + "SecurityGroups"
             )
@@ -545,10 +561,9 @@ def in_our_words(rule: dict[str, Any], asgs: Mapping[str, str]) -> dict[str, Any
 
 
 def bicep_outputs(read: bicep.Module) -> dict[str, dict[str, str]]:
-    words = " ".join(word for word, _ in read.rest)
     return {
-        name: {key.strip("'"): text for key, text in re.findall(r"(\S+) : (\S+)", body)}
-        for name, body in re.findall(r"output (\w+) object = \{ (.*?) \}", words)
+        name: {key: one.text for key, one in values.items()}
+        for name, values in read.outputs.data["output"].items()
     }
 
 
@@ -556,21 +571,26 @@ def bicep_outputs(read: bicep.Module) -> dict[str, dict[str, str]]:
 def test_every_parameter_of_bicep_is_declared_and_told(module: Module) -> None:
     words = [word for word, _ in bicep.read_module(module.files["main.bicep"], "main.bicep").rest]
     declared = [words[at + 1] for at, word in enumerate(words) if word == "param"]
-    name = module.case.options.deployment
-    prefixes = {"namePrefix": f"nsg-{name}-", "applicationSecurityGroupNamePrefix": f"asg-{name}-"}
-    has_asgs = bool(named_tiers(rows_of(module)))
-    assert declared == ["location", "tags", *(one for one in prefixes if has_asgs or one == "namePrefix")]
-    rows = table_of(module, "", raw=("Default",))
+    assert declared == ["location", "tags"]
+    rows = table_of(module, "Publish to a registry", raw=("Default",))
     assert [row["Parameter"] for row in rows] == declared
     for row in rows:
-        said = words[words.index(row["Parameter"]) - 3]
-        assert said == f"'Optional. {row['Description']}'"
-        if row["Parameter"] in prefixes:
-            prefix = prefixes[row["Parameter"]]
-            assert row["Default"] == f"`{prefix}`"
-            at = words.index(row["Parameter"])
-            assert words[at + 1 : at + 4] == ["string", "=", f"'{prefix}'"]
-    assert f"param namePrefix = 'nsg-{name}-'\n" in module.files["main.bicepparam"]
+        assert f"'Optional. {row['Description']}'" in words
+
+
+@each("bicep", "azure")
+def test_outputs_of_bicep_have_a_type_with_every_tier(module: Module) -> None:
+    text = module.files["main.bicep"]
+    types = dict(re.findall(r"^type (\w+) = \{\n((?:  .*: string\n)*)\}$", text, re.MULTILINE))
+    outputs = bicep_outputs(bicep.read_module(text, "main.bicep"))
+    declared = dict(re.findall(r"^output (\w+) (\w+) = ", text, re.MULTILINE))
+    assert outputs.keys() == declared.keys()
+    for name, values in outputs.items():
+        members = types[declared[name]].replace(": string", "").split("\n")[:-1]
+        assert [member.strip(" '") for member in members] == [*values]
+    told = re.findall(r"^\| (\w+(?:Ids|Names)) \| (.*) \|$", module.files["README.md"], re.MULTILINE)
+    assert [name for name, _ in told] == [*outputs]
+    assert all(f"@description('{words}')\noutput {name} " in text for name, words in told)
 
 
 # What people read

@@ -104,7 +104,8 @@ def assert_applied(site: real.Site, ec2: EC2Client, case: real.Case, vpc: str) -
             assert described["Description"] == group.description
             assert described["VpcId"] == vpc
             tags = {tag["Key"]: tag["Value"] for tag in described.get("Tags", [])}
-            assert tags == {**real.TAGS, "Name": group.name}
+            ours = real.identity_tags(case.options.deployment, tier)
+            assert tags == {**real.TAGS, "Name": group.name, **ours}
 
 
 def groups_in(ec2: EC2Client, vpc: str) -> set[str]:
@@ -303,4 +304,110 @@ def test_crossing_a_quota_cuts_nobody_off(
     site.plan()
     site.apply()
     assert permitted(site.output("ids")["hosts"]) == today
+    site.destroy()
+
+
+# What is called otherwise, and what was there before
+
+
+def small(**changes: Any) -> dict[str, Any]:
+    """Return a small site, in which tiers are peers by group."""
+    return {
+        "name": "site",
+        "edition": "2026.11",
+        "cloud": "aws",
+        "tiers": {
+            "ddc": {"roles": ["ddc"], "subnets": ["10.0.1.0/28"]},
+            "vda": {"roles": ["vda"], "subnets": ["10.0.4.0/24"]},
+        },
+    } | changes
+
+
+def replaced(plan: dict[str, Any]) -> list[Place]:
+    """Return what a plan destroys, whatever it puts in its place."""
+    changes = real.changes(plan)
+    return [place for place, change in changes.items() if "delete" in change["actions"]]
+
+
+def test_a_renamed_tier_and_a_renamed_deployment_replace_nothing(
+    terraform: real.Terraform, moto_server: str, ec2_server: EC2Client, tmp_path: Path
+) -> None:
+    vpc = real.create_vpc(ec2_server)
+    files = dict(render(real.compile_data(small()), "terraform").files)
+    site = terraform.site(tmp_path, files, moto_server, vpc)
+    site.create()
+    ids = site.output("ids")
+
+    tiers = {**small()["tiers"], "brokers": {**small()["tiers"]["ddc"], "renamed-from": "ddc"}}
+    del tiers["ddc"]
+    for data in (small(tiers=tiers), small(name="other", tiers=tiers, **{"renamed-from": "site"})):
+        files = dict(render(real.compile_data(data), "terraform", previous=files).files)
+        site.place(files)
+        plan = site.plan()
+        assert replaced(plan) == []
+        changed = {
+            (place, key)
+            for place, change in real.changes(plan, "aws_security_group").items()
+            for key in ("name", "name_prefix", "description", "tags")
+            if change["before"][key] != change["after"][key]
+        }
+        assert {key for _, key in changed} == {"tags"}
+        site.apply()
+        assert site.output("ids") == ids
+    (described,) = ec2_server.describe_security_groups(GroupIds=ids["ddc"])["SecurityGroups"]
+    tags = {tag["Key"]: tag["Value"] for tag in described["Tags"]}
+    assert tags == {**real.TAGS, "Name": "site-ddc", **real.identity_tags("other", "brokers")}
+    site.destroy()
+
+
+def test_rules_of_a_group_that_others_have_made_come_and_go_with_us(
+    terraform: real.Terraform, moto_server: str, ec2_server: EC2Client, tmp_path: Path
+) -> None:
+    vpc = real.create_vpc(ec2_server)
+    theirs = ec2_server.create_security_group(GroupName="controllers", Description="by hand", VpcId=vpc)
+    group_id = theirs["GroupId"]
+    before = real.read_groups(ec2_server, {"ddc": [group_id]}, "main")
+    data = small()
+    data["tiers"]["ddc"]["group"] = {"id": group_id}
+    compilation = real.compile_data(data)
+    site = terraform.site(tmp_path, render(compilation, "terraform").files, moto_server, vpc)
+    site.create()
+    assert site.output("ids")["ddc"] == [group_id]
+    assert site.output("names")["ddc"] == ["controllers"]
+    (described,) = ec2_server.describe_security_groups(GroupIds=[group_id])["SecurityGroups"]
+    assert (described["GroupName"], described["Description"]) == ("controllers", "by hand")
+    # All of ours is there, and the egress to any address that such a group begins with.
+    found = traffic_of(real.read_groups(ec2_server, site.output("ids"), "main"))
+    wanted = traffic_of(compilation.policy.groups)
+    assert found == wanted | traffic_of(before)
+    assert replaced(site.plan()) == []
+    site.destroy()
+    assert traffic_of(real.read_groups(ec2_server, {"ddc": [group_id]}, "main")) == traffic_of(before)
+    assert groups_in(ec2_server, vpc) == {"controllers"}
+
+
+def test_a_group_is_imported_under_its_own_name(
+    terraform: real.Terraform, moto_server: str, ec2_server: EC2Client, tmp_path: Path
+) -> None:
+    """Whoever takes a group over whole gives its name, and imports it: nothing about it has to change."""
+    vpc = real.create_vpc(ec2_server)
+    theirs = ec2_server.create_security_group(GroupName="controllers", Description="by hand", VpcId=vpc)
+    data = small()
+    data["tiers"]["ddc"]["group"] = {"name": "controllers"}
+    site = terraform.site(tmp_path, render(real.compile_data(data), "terraform").files, moto_server, vpc)
+    block = f"""
+import {{
+  to = module.site.aws_security_group.tier["ddc"]
+  id = "{theirs["GroupId"]}"
+}}
+"""
+    real.lay(tmp_path, {"import.tf": block})
+    plan = site.plan()
+    assert replaced(plan) == []
+    change = real.changes(plan, "aws_security_group")["aws_security_group", "ddc"]
+    assert change["actions"] in (["update"], ["no-op"])
+    site.apply()
+    assert site.output("ids")["ddc"] == [theirs["GroupId"]]
+    (described,) = ec2_server.describe_security_groups(GroupIds=[theirs["GroupId"]])["SecurityGroups"]
+    assert described["Description"] == "by hand"
     site.destroy()

@@ -215,7 +215,11 @@ def test_the_plan_is_the_policy_rule_by_rule(
             "name_prefix": f"{group.name}-",
             "description": "Managed by citrix-netpolicy",
             "vpc_id": real.NO_VPC,
-            "tags": {**real.TAGS, "Name": group.name},
+            "tags": {
+                **real.TAGS,
+                "Name": group.name,
+                **real.identity_tags(case.options.deployment, group.tier),
+            },
         }
         for group in security_groups(case.policy, case.options).groups
     }

@@ -153,6 +153,10 @@ def deployments(draw: st.DrawFn) -> dict[str, Any]:
                 egress=st.sampled_from(("restricted", "open")),
                 quotas=maybe(rules_per_group=st.just(100), groups_per_interface=st.sampled_from((1, 5))),
                 accept=st.lists(acceptances(inside), max_size=2),
+                naming=maybe(
+                    groups=st.just("x-{tier}"), application_security_groups=st.just("{deployment}.{tier}")
+                ),
+                renamed_from=st.just("before"),
             )
         ),
     }
@@ -161,8 +165,13 @@ def deployments(draw: st.DrawFn) -> dict[str, Any]:
     return {key: data[key] for key in draw(st.permutations(list(data)))}
 
 
-NETWORKS = st.sampled_from(
-    [{"cloud": "aws"}, {"cloud": "azure"}, {"cloud": "azure", "bicep-api-version": "2024-01-01"}]
+NETWORKS: st.SearchStrategy[dict[str, Any]] = st.sampled_from(
+    [
+        {"cloud": "aws"},
+        {"cloud": "azure"},
+        {"cloud": "azure", "bicep-api-version": "2024-01-01"},
+        {"cloud": "aws", "aws-provider": 6, "naming": {"groups": "{tier}@{network}"}},
+    ]
 )
 
 
@@ -180,6 +189,9 @@ def tiers(draw: st.DrawFn, index: int, name: str, networks: dict[str, Any], insi
     if name in ROLES and draw(st.booleans()):
         tier["roles"] = [name]
     tier |= draw(maybe(names=NAMES_STATES, domain_member=st.booleans(), at=some(PLACES), features=FEATURES))
+    tier |= draw(maybe(renamed_from=st.just(f"once {index}")))
+    if draw(st.booleans()):
+        tier["group"] = {"name": f"group {index}"}
     if len(networks) > 1 or draw(st.booleans()):
         tier["network"] = network
     if networks[tier.get("network", next(iter(networks)))]["cloud"] == "azure":

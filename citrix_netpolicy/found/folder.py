@@ -17,8 +17,8 @@ from citrix_netpolicy.found import Found
 from citrix_netpolicy.identities import MERGED
 from citrix_netpolicy.policy import Direction, ExistingGroup, Group, GroupKey, GroupReference, rule_order
 from citrix_netpolicy.syntax import bicep, document, hcl
-from citrix_netpolicy.syntax.bicep import Expression
-from citrix_netpolicy.syntax.document import Document, Node
+from citrix_netpolicy.syntax.bicep import Call, Expression
+from citrix_netpolicy.syntax.document import Node
 from citrix_netpolicy.targets.aws import attributes as aws_attributes
 from citrix_netpolicy.targets.aws import ec2, ec2_json
 from citrix_netpolicy.targets.aws import terraform as aws_terraform
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from citrix_netpolicy.policy import Peer, Rule
+    from citrix_netpolicy.syntax.bicep import Module
     from citrix_netpolicy.targets.azure.arm import ArmRule
 
 __all__ = ["has_rules", "read", "read_rules"]
@@ -88,9 +89,12 @@ _ACTED_UPON: Final = re.compile(
 )
 
 
+_LINTER: Final = "bicepconfig.json"
+
+
 def _counts(name: str) -> bool:
-    """Tell whether a file takes part in what is deployed."""
-    return name.endswith((".tf", ".bicep", ".json"))
+    """Tell whether a file takes part in what is deployed; settings of a linter do not."""
+    return name.endswith((".tf", ".bicep", ".json")) and name != _LINTER
 
 
 def _missing(name: str) -> Problem:
@@ -106,17 +110,21 @@ def _ec2_json(text: str) -> Found:
     fields["version"].only(1, "version 1")
     fields["deployment"].text()
     network = fields["network"].text()
-    required = ("key", "tier", "GroupName", "Description", "IpPermissions", "IpPermissionsEgress")
-    groups = [node.fields(required) for node in fields["groups"].items()]
+    required = ("key", "tier", "IpPermissions", "IpPermissionsEgress")
+    head = ("GroupName", "Description", "GroupId")
+    groups = [node.fields(required, head) for node in fields["groups"].items()]
     parts = _Parts(network)
     names: set[str] = set()
     for group in groups:
         parts.add(group["tier"].text(), group["key"])
-        group["Description"].text()
-        name = group["GroupName"].text().lower()
-        if name in names:
-            raise group["GroupName"].refusal("two groups have this name", code="duplicate-name")
-        names.add(name)
+        said = [group[key].text() for key in head if key in group]
+        is_new = "GroupId" not in group
+        if len(said) != (2 if is_new else 1):
+            raise group["key"].refusal("expected `GroupName` and `Description`, or `GroupId`")
+        if said[0].lower() in names:
+            place = group["GroupName" if is_new else "GroupId"]
+            raise place.refusal("two groups have this name or id", code="duplicate-name")
+        names.add(said[0].lower())
     for group in groups:
         key = group["key"].text()
         for field, direction in (
@@ -190,11 +198,20 @@ _RULES_TF: Final = "rules.tf"
 
 def _terraform_aws(text: str) -> Found:
     body = hcl.read_literals(text, _RULES_TF).root.fields(("locals",))["locals"]
-    fields = body.fields(("tiers", "groups", "ingress_rules", "egress_rules"))
+    fields = body.fields(("deployment", "tiers", "groups", "ingress_rules", "egress_rules"))
+    fields["deployment"].text()
     parts = _Parts(hcl.heading(text, "Network", _RULES_TF))
     groups = fields["groups"].members()
     for group in groups.values():
-        for word in group.fields(("name", "description")).values():
+        if "id" in group.members():
+            words = group.fields(("id", "tier", "exclusive"))
+            if type(words.pop("exclusive").value) is not bool:
+                raise group.refusal("`exclusive` is true or false")
+        else:
+            words = group.fields(("name", "description", "tier"), ("exact",))
+            if "exact" in words:
+                words.pop("exact").only(value=True, what="true")
+        for word in words.values():
             word.text()
     for tier, keys in fields["tiers"].members().items():
         if not keys.items():
@@ -359,9 +376,14 @@ def _refusal(rule: ArmRule, message: str) -> InputError:
 
 def _terraform_azure(text: str) -> Found:
     body = hcl.read_literals(text, _RULES_TF).root.fields(("locals",))["locals"]
-    fields = body.fields(("groups", "rules"), ("application_security_groups",))
+    fields = body.fields(("deployment", "groups", "rules"), ("application_security_groups",))
+    fields["deployment"].text()
     groups = _Groups(hcl.heading(text, "Network", _RULES_TF))
-    names = {tier: node.fields(("name",))["name"].text() for tier, node in fields["groups"].members().items()}
+    names: dict[str, str] = {}
+    for tier, node in fields["groups"].members().items():
+        words = node.fields(("name", "tier"))
+        words["tier"].text()
+        names[tier] = words["name"].text()
     asgs = fields["application_security_groups"].members() if "application_security_groups" in fields else {}
     for asg in asgs.values():
         asg.text()
@@ -386,14 +408,20 @@ _PARAMETERS: Final = "main.bicepparam"
 def _bicep(text: str) -> Found:
     module = bicep.read_module(text, _BICEP)
     groups = _Groups(hcl.heading(text, "Network", _BICEP, "//"))
+    deployment = hcl.heading(text, "Deployment", _BICEP, "//")
     bodies = module.resources.root.members()
-    tiers: dict[str, str] = {}
+    tiers = _tiers_of(module)
+    names: dict[tuple[str, str], str] = {}
     for symbol, node in bodies.items():
         fields = node.fields(("name", "location", "tags", "properties"))
-        tiers[symbol] = _behind_parameter(fields["name"])
-        for key in ("location", "tags"):
-            if fields[key].value != Expression(key):
-                raise fields[key].refusal(f"expected the parameter `{key}`")
+        name = fields["name"].text().lower()
+        if names.setdefault((module.types[symbol], name), symbol) != symbol:
+            raise fields["name"].refusal("two resources have this name", code="duplicate-name")
+        if symbol not in tiers:
+            raise node.refusal("no output gives the id of this resource")
+        if fields["location"].value != Expression("location"):
+            raise fields["location"].refusal("expected the parameter `location`")
+        _title(fields["tags"], deployment)
     asgs = {symbol: tiers[symbol] for symbol, node in bodies.items() if not _holds_rules(node)}
     for symbol in asgs:
         bodies[symbol].members()["properties"].fields(())
@@ -406,16 +434,36 @@ def _bicep(text: str) -> Found:
 
     for symbol, node in bodies.items():
         if symbol not in asgs:
-            rules = node.members()["properties"].fields(("securityRules",))["securityRules"]
-            groups.add(tiers[symbol], tiers[symbol], node, rules.items(), tier_of)
+            fields = node.members()
+            rules = fields["properties"].fields(("securityRules",))["securityRules"]
+            groups.add(tiers[symbol], fields["name"].text(), node, rules.items(), tier_of)
     return groups.found()
 
 
-def _behind_parameter(node: Node) -> str:
-    try:
-        return bicep.behind_parameter(node.value)
-    except ValueError as error:
-        raise node.refusal(str(error)) from None
+def _tiers_of(module: Module) -> dict[str, str]:
+    """Return the key of the tier that each resource belongs to, as the outputs of ids say."""
+    found: dict[str, str] = {}
+    outputs = module.outputs.root.members()["output"].members()
+    for name in ("networkSecurityGroupIds", "applicationSecurityGroupIds"):
+        for key, node in outputs[name].members().items() if name in outputs else ():
+            symbol = node.value.text.removesuffix(".id") if isinstance(node.value, Expression) else ""
+            if symbol not in module.types or node.value.text != f"{symbol}.id" or symbol in found:
+                raise node.refusal("expected the id of a resource of this file, each once")
+            found[symbol] = key
+    return found
+
+
+def _title(tags: Node, deployment: str) -> str:
+    """Return what a tier is called, by the tags of its resource: those of the caller, and two of ours."""
+    match tags.value:
+        case Call("union", (Expression("tags"), dict() as ours)):
+            title = ours.get("citrix-netpolicy:tier")
+            if ours.keys() == _TAGS and isinstance(title, str) and deployment in ours.values():
+                return title
+    raise tags.refusal("expected the tags of the caller, and those of deployment and tier")
+
+
+_TAGS: Final = {"citrix-netpolicy:deployment", "citrix-netpolicy:tier"}
 
 
 def _holds_rules(node: Node) -> bool:
@@ -432,7 +480,16 @@ def _no_check(_files: Mapping[str, str]) -> None:
 
 def _check_terraform_aws(files: Mapping[str, str]) -> None:
     _check_second_opinion(files[_RULES_TF])
-    _check_templates(files, "terraform-aws", aws_terraform.FILES, {})
+    groups = hcl.read_literals(files[_RULES_TF], _RULES_TF).data["locals"]["groups"].values()
+    versions = {f'version = "{text}"': number for number, text in aws_terraform.PROVIDERS.items()}
+    found = [number for text, number in versions.items() if text in files["versions.tf"]]
+    context = {
+        "provider": found[0] if found else None,
+        "providers": aws_terraform.PROVIDERS,
+        "has_existing": any("id" in group for group in groups),
+        "has_exact": any("exact" in group for group in groups),
+    }
+    _check_templates(files, "terraform-aws", aws_terraform.FILES, context)
 
 
 def _check_terraform_azure(files: Mapping[str, str]) -> None:
@@ -492,13 +549,14 @@ def _check_bicep(files: Mapping[str, str]) -> None:
     types = {type_.partition("@")[2] for type_ in module.types.values()}
     deployment = hcl.heading(text, "Deployment", _BICEP, "//")
     network = hcl.heading(text, "Network", _BICEP, "//")
-    tiers: dict[str, dict[str, str]] = {"asg": {}, "nsg": {}}
+    tiers: dict[str, dict[str, azure_bicep.Named]] = {"asg": {}, "nsg": {}}
+    keys = _tiers_of(module)
     for symbol, node in module.resources.root.members().items():
         kind = "nsg" if _holds_rules(node) else "asg"
-        tier = _behind_parameter(node.members()["name"])
+        tier, fields = keys[symbol], node.members()
         if symbol != azure_bicep.symbol_of(kind, tier):
             raise node.refusal(f"the symbol of tier `{clean(tier)}` is `{azure_bicep.symbol_of(kind, tier)}`")
-        tiers[kind][tier] = symbol
+        tiers[kind][tier] = azure_bicep.Named(fields["name"].text(), _title(fields["tags"], deployment))
     version = types.pop() if len(types) == 1 else ""
     context = azure_bicep.context_of(deployment, network, version, tiers["nsg"], tiers["asg"])
     expected = bicep.read_module(bicep.render(f"bicep/{_BICEP}.j2", **context), _BICEP)
@@ -514,13 +572,14 @@ def _check_bicep(files: Mapping[str, str]) -> None:
         if type_ != expected.types[symbol]:
             node = Node(module.resources, (symbol,), None)
             raise node.refusal(f"expected the type `{expected.types[symbol]}`")
-    _check_names(module.resources, expected.resources)
-
-
-def _check_names(found: Document, expected: Document) -> None:
-    for symbol, body in found.root.members().items():
-        if body.members()["name"].value != expected.data[symbol]["name"]:
-            raise body.members()["name"].refusal("the name does not begin with the parameter of its kind")
+    for name, node in module.outputs.root.members()["output"].members().items():
+        if node.value != expected.outputs.data["output"].get(name):
+            raise node.refusal("this output is not what is generated")
+    if _LINTER in files:
+        expected_rules = document.parse_json(bicep.render(f"bicep/{_LINTER}.j2"), _LINTER).data
+        if document.parse_json(files[_LINTER], _LINTER).data != expected_rules:
+            message = "this differs from what is generated"
+            raise InputError(Problem(code="not-ours", message=message, mark=Mark(_LINTER, 1, 1)))
 
 
 class _Format(NamedTuple):

@@ -42,6 +42,7 @@ from citrix_netpolicy.inputs.base import (
 )
 from citrix_netpolicy.inputs.include import is_below, is_relative, with_included
 from citrix_netpolicy.inputs.problems import problems_of, shown
+from citrix_netpolicy.naming import FIELDS
 from citrix_netpolicy.places import Place, Places, place_of
 from citrix_netpolicy.syntax import document
 
@@ -223,10 +224,58 @@ class Justified(Part):
         return self.until is not None and today.isoformat()[:10] > self.until
 
 
+def _pattern(text: str) -> str:
+    rest = re.sub(rf"\{{({'|'.join(FIELDS)})\}}", "", text)
+    if "{tier}" not in text or "{" in rest or "}" in rest:
+        fields = ", ".join(f"`{{{name}}}`" for name in FIELDS)
+        raise ValueError(f"{shown(text)} is not a pattern: its fields are {fields}, and it needs `{{tier}}`")
+    return text
+
+
+NamePattern = Annotated[Text, AfterValidator(_pattern)]
+
+
+class Naming(Part):
+    """How groups are called. Fields of a pattern are `{deployment}`, `{network}` and `{tier}`."""
+
+    groups: NamePattern | None = Field(
+        default=None,
+        description="the pattern of groups: `{deployment}-{tier}` in AWS, `nsg-{deployment}-{tier}` in Azure",
+    )
+    application_security_groups: NamePattern | None = Field(
+        default=None, description="that of application security groups: `asg-{deployment}-{tier}`"
+    )
+
+
+class GroupOf(Part):
+    """The group of a tier where it has a name of its own, or others have made it."""
+
+    name: Text | None = Field(default=None, description="its exact name, which cannot change while it lives")
+    id: Text | None = Field(
+        default=None, description="in AWS: the id of a group that exists; this module manages rules of it"
+    )
+    audited: Day | None = Field(
+        default=None, description="the day on which an audit found no rules on it beside ours"
+    )
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if (self.name is None) == (self.id is None):
+            raise ValueError("use either `name` or `id`")
+        if self.audited is not None and self.id is None:
+            raise ValueError("`audited` is for a group that others have made, by its `id`")
+        return self
+
+
 class Network(Part):
     """One VPC or VNet."""
 
     cloud: Cloud = Field(description="aws or azure")
+    aws_provider: Literal[5, 6] | None = Field(
+        default=None,
+        description="in AWS: the major version of the Terraform provider; both work when left out",
+    )
+    naming: Naming = Field(default_factory=Naming, description="how its groups are called")
     bicep_api_version: ApiVersion = Field(
         default="2025-05-01", description="in Azure: the version of the Microsoft.Network API in Bicep"
     )
@@ -352,6 +401,12 @@ class Tier(Part):
     )
     features: Features = Field(default_factory=dict, description=_FEATURES_OF_AN_END)
     at: PlaceNames = Field(default=(), description=_AT)
+    group: GroupOf | None = Field(
+        default=None, description="its group, where that has a name of its own or exists already"
+    )
+    renamed_from: Name | None = Field(
+        default=None, description="what it was called in the last run; its group and rules stay"
+    )
 
     @property
     def places(self) -> Places:
@@ -559,6 +614,9 @@ class Deployment(Model):  # noqa: PLW1641 - it holds maps, so it has no hash
     """
 
     name: Word = Field(description="the name of the deployment; group names begin with it")
+    renamed_from: Word | None = Field(
+        default=None, description="what it was called in the last run; groups keep their names"
+    )
     edition: Edition | None = Field(
         default=None, description="the edition of the catalogue and its defaults; the newest when left out"
     )
@@ -609,6 +667,7 @@ class Deployment(Model):  # noqa: PLW1641 - it holds maps, so it has no hash
         default="restricted", description="restricted: only flows of the policy leave a tier"
     )
     names: NamesState = Field(default="listed", description=_NAMES)
+    naming: Naming = Field(default_factory=Naming, description="how groups are called in all networks")
     quotas: Quotas = Field(default_factory=Quotas, description="AWS quotas of the account")
     accept: Annotated[tuple[Acceptance, ...], at_most(limits.ACCEPTANCES, "acceptances")] = Field(
         default=(), description="losses to accept: what a cloud cannot express"
@@ -832,6 +891,8 @@ class Deployment(Model):  # noqa: PLW1641 - it holds maps, so it has no hash
             *self._exclusion_problems(),
             *self._acceptance_problems(),
             *self._attach_problems(),
+            *self._group_problems(),
+            *self._renaming_problems(),
             *self._overlaps(),
         ]
         if problems:
@@ -1007,6 +1068,53 @@ class Deployment(Model):  # noqa: PLW1641 - it holds maps, so it has no hash
             if network.attach == "interfaces" and network.cloud != "azure":
                 message = "`attach` works in Azure only; security groups of AWS always belong to interfaces"
                 yield self.problem("wrong-cloud", ("networks", name, "attach"), message, "leave it out")
+
+            if network.aws_provider is not None and network.cloud != "aws":
+                path: DataPath = ("networks", name, "aws-provider")
+                yield self.problem("wrong-cloud", path, "`aws-provider` is for AWS", "leave it out")
+
+    def _group_problems(self) -> Iterator[Problem]:
+        """Find groups that cannot be those of their tiers."""
+        taken: dict[tuple[str, str], str] = {}
+        for name, tier in self.tiers.items():
+            network = self.networks.get(tier.network or next(iter(self.networks), ""))
+            group = tier.group
+            if group is None or network is None:
+                continue
+            key, value = ("id", group.id) if group.id is not None else ("name", group.name or "")
+            path: DataPath = ("tiers", name, "group", key)
+            where = "" if key == "id" else tier.network or ""
+            other = taken.setdefault((where, value.lower()), name)
+            if other != name:
+                message = f"tiers `{clean(other)}` and `{clean(name)}` have one group"
+                hint = "give each its own, or make them one tier with the roles of both"
+                yield self.problem("duplicate-value", path, message, hint)
+            if key == "id" and network.cloud == "azure":
+                message = "in Azure a group and its rules are one resource, which this module owns"
+                hint = "give the `name` of the group and import it; docs/platforms.md says how"
+                yield self.problem("wrong-cloud", path, message, hint)
+            elif key == "id" and not re.fullmatch("sg-[0-9a-f]{8,17}", value):
+                message = f"{shown(value)} is not the id of a security group such as sg-0123456789abcdef0"
+                yield self.problem("invalid-value", path, message)
+
+    def _renaming_problems(self) -> Iterator[Problem]:
+        """Find tiers that cannot have been called what they say."""
+        first: dict[str, str] = {}
+        for name, tier in self.tiers.items():
+            old = tier.renamed_from
+            path: DataPath = ("tiers", name, "renamed-from")
+            if old is None:
+                continue
+            if old in self.tiers:
+                message = f"`{clean(name)}` cannot be tier `{clean(old)}` renamed, which is still there"
+                hint = "rename one tier at a time: compile, and apply what that gives, in between"
+                yield self.problem("contradiction", path, message, hint)
+            elif first.setdefault(old, name) != name:
+                message = f"`{clean(first[old])}` was tier `{clean(old)}` already"
+                yield self.problem("duplicate-value", path, message, "a tier has one successor")
+        if self.renamed_from == self.name:
+            message = f"{shown(self.name)} is the name that the deployment has now"
+            yield self.problem("contradiction", ("renamed-from",), message, "leave it out")
 
     def _overlaps(self) -> Iterator[Problem]:
         """Find subnets that are listed twice, or that two tiers share where a subnet has one group."""

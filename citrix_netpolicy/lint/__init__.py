@@ -12,6 +12,7 @@ from citrix_netpolicy.lint.compiled import Compiled
 from citrix_netpolicy.lint.exposure import (
     addresses_of_another_family,
     destinations_by_name,
+    groups_of_others,
     not_for_the_internet,
     open_to_the_world,
     shared_addresses,
@@ -53,6 +54,7 @@ __all__ = ["CHECKS", "Findings", "lint"]
 CHECKS: Final[tuple[Callable[[Compiled], Iterator[Finding]], ...]] = (
     no_directory,
     open_to_the_world,
+    groups_of_others,
     not_for_the_internet,
     addresses_of_another_family,
     destinations_by_name,

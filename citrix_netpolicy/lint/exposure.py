@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "addresses_of_another_family",
     "destinations_by_name",
+    "groups_of_others",
     "not_for_the_internet",
     "open_to_the_world",
     "shared_addresses",
@@ -58,6 +59,22 @@ def open_to_the_world(compiled: Compiled) -> Iterator[Finding]:
                 "narrow the peer's addresses, or move roles that face the Internet to their own tier",
                 locations=compiled.at("tiers", tier),
                 network=deployment.network_of(tier),
+            )
+
+
+def groups_of_others(compiled: Compiled) -> Iterator[Finding]:
+    """Security groups that others have made, and that nobody has audited."""
+    for name, tier in sorted(compiled.deployment.tiers.items()):
+        if tier.group and tier.group.id and tier.group.audited is None:
+            yield Finding(
+                "group-not-audited",
+                name,
+                f"tier `{name}`: group `{tier.group.id}` was made by others, and what it holds beside our "
+                "rules stays in force, such as the egress to any address that the console gives a group; "
+                "where a state holds its rules inline, each apply of that one removes ours",
+                "look at its rules and at whoever manages them; then say `audited` with the day",
+                locations=compiled.at("tiers", name, "group", "id"),
+                network=compiled.deployment.network_of(name),
             )
 
 

@@ -15,7 +15,7 @@ from citrix_netpolicy.syntax.templates import environment_of
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-__all__ = ["Expression", "Module", "behind_parameter", "name", "read_module", "render", "string", "value"]
+__all__ = ["Call", "Expression", "Module", "member", "name", "read_module", "render", "string", "value"]
 
 _ESCAPES: Final = {"\\": "\\\\", "'": "\\'", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _UNESCAPES: Final = {escape[1]: plain for plain, escape in _ESCAPES.items()} | {"$": "$"}
@@ -33,6 +33,14 @@ class Expression:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class Call:
+    """The call of a function in a value, such as `union(tags, {...})`."""
+
+    function: str
+    arguments: tuple[Any, ...]
+
+
 def string(text: str) -> str:
     """Return text as a Bicep string that means exactly this."""
     plain = "".join(
@@ -46,12 +54,19 @@ def name(text: str) -> str:
     return text if _IDENTIFIER.match(text) else string(text)
 
 
+def member(text: str) -> str:
+    """Return what reads a property of an object, such as `.ddc` or `['a b']`."""
+    return f".{text}" if _IDENTIFIER.match(text) else f"[{string(text)}]"
+
+
 def value(item: Any, indent: int) -> str:
     """Return a value; objects and arrays have a line for each item, `indent` spaces deep."""
     inner, outer = " " * (indent + 2), " " * indent
     match item:
         case Expression(text):
             return text
+        case Call(function, arguments):
+            return f"{function}({', '.join(value(argument, indent) for argument in arguments)})"
         case bool():
             return "true" if item else "false"
         case int():
@@ -81,6 +96,7 @@ def _environment() -> Environment:
 
 
 _RESOURCE: Final = re.compile(r"resource (\w+) '([^']*)' = (?=\{)")
+_OUTPUT: Final = re.compile(r"output (\w+) (\w+) = (?=\{)")
 # What separates tokens: spaces, ends of lines and comments.
 # What is taken is not given back: a row of slashes is one comment, and not as many as it can be divided into.
 _GAP: Final = r"(?:\s++|//[^\n]*+|/\*(?:[^*]|\*(?!/))*+\*/)*+"
@@ -91,19 +107,20 @@ _WORD: Final = re.compile(_GAP + r"(?P<word>'(?:[^'\\\n]|\\[^\n])*'|[\w.]+|[^\s]
 _TOKEN: Final = re.compile(
     _GAP
     + r"(?:(?P<string>'(?:[^'\\\n]|\\.)*')|(?P<number>[0-9]+)"
-    + r"|(?P<word>[A-Za-z_][A-Za-z0-9_.]*)|(?P<mark>[{}\[\]:]))"
+    + r"|(?P<word>[A-Za-z_][A-Za-z0-9_.]*)|(?P<mark>[{}\[\]:(),]))"
 )
 
 
 class Module(NamedTuple):
     """A file that we wrote, taken apart.
 
-    `resources` maps symbolic names to their values, with places; `types` to their types. `rest` are the
-    tokens of all else, each with its line; `{…}` stands for the value of a resource.
+    `resources` maps symbolic names to their values, with places; `types` to their types. `outputs` maps names
+    to values. `rest` are the tokens of all else, each with its line; `{…}` stands for one of these values.
     """
 
     resources: Document
     types: dict[str, str]
+    outputs: Document
     rest: list[tuple[str, int]]
 
 
@@ -113,6 +130,7 @@ def read_module(text: str, file: str) -> Module:
     Raises InputError, with line and column, for what is not of the form that `value` writes.
     """
     data: dict[str, Any] = {}
+    outputs: dict[str, Any] = {}
     types: dict[str, str] = {}
     rest: list[tuple[str, int]] = []
     reader = _Reader(text, file)
@@ -121,32 +139,33 @@ def read_module(text: str, file: str) -> Module:
         line = reader.where(place)[0] + 1
         reader.end = match.end()
         # A tier may be called so, and is a key then.
-        if match["word"] != "resource" or text[match.end() : match.end() + 1] == ":":
+        is_key = text[match.end() : match.end() + 1] == ":"
+        if match["word"] not in ("resource", "output") or is_key:
             rest.append((match["word"], line))
             continue
-        found = _RESOURCE.match(text, place)
+        kind = match["word"]
+        found = (_RESOURCE if kind == "resource" else _OUTPUT).match(text, place)
         if found is None or reader.where(place)[1] != 0:
-            raise reader.refusal("this resource is not of the form that is written here", place)
-        symbol = found[1]
-        if symbol in data:
-            raise reader.refusal(f"the resource `{symbol}` is defined twice", place, "duplicate-key")
-        rest += [("resource", line), (symbol, line), ("{…}", line)]
-        reader.places[symbol,] = reader.where(place)
+            raise reader.refusal(f"this {kind} is not of the form that is written here", place)
+        symbol, held = found[1], data if kind == "resource" else outputs
+        if symbol in held:
+            raise reader.refusal(f"the {kind} `{symbol}` is defined twice", place, "duplicate-key")
+        # An output may have the name of a resource, and has its place behind another first word.
+        path: DataPath = (symbol,) if kind == "resource" else ("output", symbol)
+        rest += [(kind, line), (symbol, line), ("{…}", line)]
+        reader.places[path] = reader.where(place)
         reader.end = found.end()
-        data[symbol] = reader.value((symbol,))
-        types[symbol] = found[2]
-    return Module(Document(file, data, reader.places), types, rest)
-
-
-def behind_parameter(expression: Any) -> str:
-    """Return the text behind the one parameter of `'${parameter}text'`. Raises ValueError for all else."""
-    found = re.match(r"'\$\{\w+\}", expression.text) if isinstance(expression, Expression) else None
-    if not found:
-        raise ValueError("the name does not begin with its parameter")
-    plain = _unquoted("'" + expression.text[found.end() :])
-    if not isinstance(plain, str):
-        raise ValueError("the name contains more than one parameter")  # noqa: TRY004 - the file is wrong
-    return plain
+        held[symbol] = reader.value(path)
+        if kind == "resource":
+            types[symbol] = found[2]
+        else:
+            rest.append((found[2], line))
+    return Module(
+        Document(file, data, reader.places),
+        types,
+        Document(file, {"output": outputs}, reader.places),
+        rest,
+    )
 
 
 class _Reader:
@@ -187,6 +206,8 @@ class _Reader:
             if len(text) > 100:
                 raise self.refusal("a number has more than 100 digits", self.start)
             return int(text)
+        if kind == "word" and self.text[self.end : self.end + 1] == "(":
+            return self._call(path, text)
         if kind == "word":
             return {"true": True, "false": False}.get(text, Expression(text))
         if text not in ("{", "["):
@@ -196,6 +217,21 @@ class _Reader:
                 f"values are nested more than {_MAX_DEPTH} levels deep", self.start, "too-deep"
             )
         return self._members(path) if text == "{" else self._items(path)
+
+    def _call(self, path: DataPath, function: str) -> Call:
+        """Read the arguments of a function, of which there is one at least."""
+        arguments: list[Any] = []
+        if len(path) > _MAX_DEPTH:
+            raise self.refusal(
+                f"values are nested more than {_MAX_DEPTH} levels deep", self.start, "too-deep"
+            )
+        ending = self._next()
+        while ending != ("mark", ")"):
+            arguments.append(self.value((*path, len(arguments))))
+            ending = self._next()
+            if ending not in (("mark", ","), ("mark", ")")):
+                raise self.refusal("expected `,` or `)` here", self.start)
+        return Call(function, tuple(arguments))
 
     def _members(self, path: DataPath) -> dict[str, Any]:
         found: dict[str, Any] = {}

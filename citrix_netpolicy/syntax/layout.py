@@ -88,18 +88,19 @@ def hold_resources(
 ) -> None:
     """Hold the resources of a module against those it must have, by type and name, with their arguments.
 
-    Raises LayoutError for another resource, and for other arguments of one that has some here.
+    What it reads of the cloud has `data.` before its type. Raises LayoutError for another resource, and for
+    other arguments of one that has some here.
     """
     found: dict[tuple[str, str], dict[str, str]] = {}
     for name, text in files.items():
         if not name.endswith(".tf") or name == "rules.tf":
             continue  # `rules.tf` is read to its last byte, and holds no resource
         for block in _BLOCK.finditer(text):
-            if block[1] != "resource":
-                if block[1] in ("module", "data", "provider", "import", "moved", "removed"):
-                    raise LayoutError(f"`{name}` has a block `{block[1]}`")
-                continue
-            found[block[2], block[3]] = dict(_arguments(block[4]))
+            if block[1] in ("resource", "data"):
+                kind = block[2] if block[1] == "resource" else f"data.{block[2]}"
+                found[kind, block[3]] = dict(_arguments(block[4]))
+            elif block[1] in ("module", "provider", "import", "moved", "removed"):
+                raise LayoutError(f"`{name}` has a block `{block[1]}`")
     if found.keys() != wanted.keys():
         raise LayoutError("the resources of the module are not those it must have")
     for key, arguments in wanted.items():
@@ -126,8 +127,10 @@ def _arguments(body: str) -> Iterator[tuple[str, str]]:
 _BLOCK: Final = re.compile(
     r'^([a-z]+)(?: "([^"\n]*)")?(?: "([^"\n]*)")? \{\n(.*?)^\}$', re.MULTILINE | re.DOTALL
 )
-# An argument ends with its line, unless that opens a list.
-_ARGUMENT: Final = re.compile(r"^  ([a-z0-9_]+) += (.*[^\[\n]|.*\[(?:\n    .*)*\n  \].*)$", re.MULTILINE)
+# An argument ends with its line, unless that opens a list or a map.
+_ARGUMENT: Final = re.compile(
+    r"^  ([a-z0-9_]+) += (.*[^\[{\n]|.*\[(?:\n    .*)*\n  \].*|.*\{(?:\n    .*)*\n  \}.*)$", re.MULTILINE
+)
 _DYNAMIC: Final = re.compile(r'^  dynamic "([a-z_]+)" \{\n(.*?)^  \}$', re.MULTILINE | re.DOTALL)
 _NESTED_ARGUMENT: Final = re.compile(
     r"^ {4}(?: {2})?([a-z0-9_]+) += (.*[^\[\n]|.*\[(?:\n {8}.*)*\n {6}\].*)$", re.MULTILINE

@@ -15,6 +15,7 @@ from citrix_netpolicy import limits
 from citrix_netpolicy.ends import Ends
 from citrix_netpolicy.errors import InputError, Problem, nearest
 from citrix_netpolicy.identities import Identities
+from citrix_netpolicy.naming import Names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -53,7 +54,8 @@ class Options:
 
     `deployment` is the name that the names of groups begin with, `network` that of the network. The quotas
     are those of an AWS account. `accepted` holds the losses that the deployment accepts, as code and tier.
-    `attach` says what groups of Azure are attached to, and `ends` who stands behind prefixes.
+    `attach` says what groups of Azure are attached to, `ends` who stands behind prefixes, and `names` what
+    groups are called. Tiers are known by their keys.
     """
 
     deployment: str
@@ -64,6 +66,18 @@ class Options:
     attach: Literal["subnets", "interfaces"] = "subnets"
     accepted: frozenset[tuple[str, str]] = frozenset()
     ends: Ends = field(default_factory=Ends)
+    aws_provider: Literal[5, 6] | None = None
+    names: Names = field(default_factory=Names)
+
+    def group_name(self, cloud: Literal["aws", "azure"], tier: str) -> str:
+        """Return what the group of a tier is called, or what its name begins with in AWS."""
+        derived = self.names.derived(cloud, self.deployment, self.network, tier)
+        return self.names.groups.get(tier) or derived
+
+    def asg_name(self, tier: str) -> str:
+        """Return what the application security group of a tier is called."""
+        derived = self.names.derived("asg", self.deployment, self.network, tier)
+        return self.names.asgs.get(tier) or derived
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from tree_sitter import Node
 
-FUNCTIONS: Final = frozenset({"description", "resourceGroup"})
+FUNCTIONS: Final = frozenset({"description", "export", "resourceGroup", "sealed", "union"})
 
 _TYPES: Final = Path(__file__).parent.parent / "data" / "bicep-types-nsg.json"
 _REQUIRED: Final = 1
@@ -29,6 +29,8 @@ _DECLARATIONS: Final = {
     "resource_declaration": "resource",
     "output_declaration": "output",
     "variable_declaration": "var",
+    "type_declaration": "type",
+    "metadata_declaration": "metadata",
 }
 
 
@@ -37,6 +39,14 @@ class Code:
     """What is no literal, as it is written."""
 
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """The call of a function, with what its arguments mean."""
+
+    function: str
+    arguments: tuple[Any, ...]
 
 
 # Parsers
@@ -116,6 +126,9 @@ def value_of(node: Node) -> Any:
             return {"true": True, "false": False}[text_of(node)]
         case "identifier" | "member_expression":
             return Code(text_of(node))
+        case "call_expression":
+            function, arguments = node.named_children
+            return Call(text_of(function), tuple(map(value_of, arguments.named_children)))
     raise AssertionError(f"a {node.type} is outside the subset: {text_of(node)}")
 
 
@@ -168,18 +181,19 @@ def resources_of(root: Node) -> dict[str, Resource]:
 def symbol_problems(root: Node) -> list[str]:
     """Return what a compiler or the linter would say of the symbols of a file."""
     declared: dict[str, str] = {}
-    outputs: set[str] = set()
+    apart: set[str] = set()
     problems = []
     for node in root.named_children:
         if kind := _DECLARATIONS.get(node.type):
             name = text_of(node.named_children[0])
-            names = outputs if kind == "output" else declared
-            if name in names:
+            # Outputs and metadata have names of their own.
+            alone = f"{kind} {name}" if kind in ("output", "metadata") else name
+            if alone in declared or alone in apart:
                 problems.append(f"{name} stands twice")
-            if kind == "output":
-                outputs.add(name)
-            else:
+            if alone == name:
                 declared[name] = kind
+            else:
+                apart.add(alone)
     used = set()
     for node in nodes(root):
         if node.type == "identifier" and not _is_label(node):
@@ -220,7 +234,7 @@ def formatted(root: Node) -> str:
 
 
 def _printed_statement(node: Node) -> str:
-    if node.type == "comment":
+    if node.type in ("comment", "diagnostic_comment"):
         return text_of(node).rstrip()
     if node.type == "decorators":
         return "\n".join(text_of(one) for one in node.named_children)
@@ -232,6 +246,10 @@ def _printed_statement(node: Node) -> str:
 
 
 def _printed(node: Node, indent: int) -> str:
+    if node.type == "call_expression" and node.named_children[1].named_children:
+        function, arguments = node.named_children
+        told = ", ".join(_printed(one, indent) for one in arguments.named_children)
+        return f"{text_of(function)}({told})"
     if node.type not in ("object", "array") or not node.named_children:
         return (
             text_of(node)
@@ -278,6 +296,11 @@ def _type_problems(
     value: Any, reference: dict[str, str], parameters: dict[str, str], path: str
 ) -> Iterator[str]:
     expected = _types()["types"][reference["$ref"].removeprefix("#/")]
+    if isinstance(value, Call):
+        assert value.function == "union"
+        for argument in value.arguments:
+            yield from _type_problems(argument, reference, parameters, path)
+        return
     if isinstance(value, Code):
         is_text = value.text[0] == "'" or value.text.endswith((".id", ".name"))
         given = "string" if is_text else parameters[value.text]

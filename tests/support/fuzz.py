@@ -202,7 +202,7 @@ def _small_export() -> bytes:
 
 
 def _read_identities(content: bytes) -> None:
-    read_identities(document.parse_json(content, "input"), "reference", "main")
+    read_identities(document.parse_json(content, "input"), ["reference"], "main")
 
 
 def _read_manifest(content: bytes) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import glob
 import json
 import os
+import re
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
 
 REGION: Final = "eu-central-1"
 TAGS: Final = {"Owner": "network-team"}
+# Characters that AWS refuses in the value of a tag.
+_NOT_OF_TAGS: Final = re.compile(r"[^\w .:/=+@-]")
 NO_VPC: Final = "vpc-0123456789abcdef0"
 INGRESS_RULE: Final = "aws_vpc_security_group_ingress_rule"
 EGRESS_RULE: Final = "aws_vpc_security_group_egress_rule"
@@ -273,6 +276,12 @@ output "names" {{
   value = module.site.security_group_names
 }}
 """
+
+
+def identity_tags(deployment: str, tier: str) -> dict[str, str]:
+    """Return the tags by which whoever finds a group knows what it is."""
+    tier = _NOT_OF_TAGS.sub("_", tier)
+    return {"citrix-netpolicy:deployment": deployment, "citrix-netpolicy:tier": tier}
 
 
 def _mirror() -> str:

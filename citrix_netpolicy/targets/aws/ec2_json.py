@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from citrix_netpolicy.identities import Identities
     from citrix_netpolicy.policy import Policy
     from citrix_netpolicy.targets import Options
+    from citrix_netpolicy.targets.aws.groups import SecurityGroup
 
 __all__ = ["FILE", "render"]
 
@@ -23,7 +24,8 @@ FILE: Final = "security-groups.json"
 def render(policy: Policy, options: Options, identities: Identities) -> Output:
     """Return the groups as one JSON file.
 
-    Group ids are not known before the groups exist, so `GroupId` holds `tier:` and the key of the group.
+    Ids are not known before groups exist, so a rule names a group of ours as `tier:` and its key. A group
+    that others have made has its `GroupId` in place of name and description.
     Raises TargetError when AWS cannot hold the policy.
     """
     found = security_groups(policy, options, identities)
@@ -40,8 +42,7 @@ def render(policy: Policy, options: Options, identities: Identities) -> Output:
             {
                 "key": group.key,
                 "tier": group.tier,
-                "GroupName": group.name,
-                "Description": group.description,
+                **_head(group),
                 "IpPermissions": permissions[id(group.ingress)],
                 "IpPermissionsEgress": permissions[id(group.egress)],
             }
@@ -50,3 +51,10 @@ def render(policy: Policy, options: Options, identities: Identities) -> Output:
     }
     files = {FILE: indented(document) + "\n"}
     return Output(files, found.rule_counts(policy), found.findings, found.identities)
+
+
+def _head(group: SecurityGroup) -> dict[str, str]:
+    """Return how a group is made, or which one it is when it exists."""
+    if group.id:
+        return {"GroupId": group.id}
+    return {"GroupName": group.name, "Description": group.description}

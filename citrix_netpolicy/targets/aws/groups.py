@@ -49,6 +49,9 @@ class SecurityGroup:
 
     `key` is the tier's name, with `/2`, `/3` … for further groups of the tier. A reference to the tier names
     the first of them, which is enough: every interface of the tier carries it.
+
+    `id` is that of a group that others have made; nothing is known of its name, and it is not created here.
+    A name that is `exact` is the group's own; Terraform appends to any other.
     """
 
     key: str
@@ -57,6 +60,8 @@ class SecurityGroup:
     description: str
     ingress: Sequence[Rule]
     egress: Sequence[Rule]
+    id: str = ""
+    is_exact: bool = False
 
     @property
     def rules(self) -> tuple[Rule, ...]:
@@ -68,7 +73,9 @@ class SecurityGroup:
         return self.ingress if direction is Direction.INGRESS else self.egress
 
     def create_request(self, vpc_id: str) -> CreateSecurityGroupRequestTypeDef:
-        """Return the arguments of `create_security_group`."""
+        """Return the arguments of `create_security_group`. Raises ValueError for a group that exists."""
+        if self.id:
+            raise ValueError(f"`{self.id}` exists and is not created")
         return {"GroupName": self.name, "Description": self.description, "VpcId": vpc_id}
 
     def revoke_default_egress_request(
@@ -134,7 +141,6 @@ def security_groups(policy: Policy, options: Options, identities: Identities | N
     findings: list[Finding] = []
     kept: dict[str, TierIdentity] = {}
     problems: list[Problem] = []
-    keys = {group.tier: before.tier(group.tier).key or group.tier for group in policy.groups}
     for group in policy.groups:
         try:
             placement = _placed(group, options, before)
@@ -142,7 +148,7 @@ def security_groups(policy: Policy, options: Options, identities: Identities | N
             problems += error.problems
             continue
         identity = before.tier(group.tier)
-        groups += _groups_of(keys, group, placement, options, identity)
+        groups += _groups_of(group, placement, options, identity)
         findings += placement.findings
         kept[group.tier] = replace(identity, held=placement.held, waiting=placement.waiting)
     problems += _clashes(groups)
@@ -157,7 +163,9 @@ def _clashes(groups: list[SecurityGroup]) -> Iterator[Problem]:
     hint = "rename one tier; AWS group names are case-insensitive"
     taken: dict[str, SecurityGroup] = {}
     for group in groups:
-        for label in (f"name `{group.name.lower()}`", f"key `{group.key}`"):
+        for label in (f"name `{group.name.lower()}`" if group.name else "", f"key `{group.key}`"):
+            if not label:
+                continue
             other = taken.setdefault(label, group)
             if other is not group:
                 message = f"tiers `{other.tier}` and `{group.tier}` would share the group {label}"
@@ -167,7 +175,7 @@ def _clashes(groups: list[SecurityGroup]) -> Iterator[Problem]:
 def _placed(group: Group, options: Options, identities: Identities) -> Placement:
     """Return which group of its tier holds each rule. Raises TargetError for what AWS cannot hold."""
     path: DataPath = ("tiers", group.tier)
-    name = identities.tier(group.tier).name or f"{options.deployment}-{group.tier}"
+    name = options.group_name("aws", group.tier)
     # Terraform appends 26 characters to a name prefix, and a further group of a tier needs its number.
     if not _GROUP_NAME.match(name) or name.lower().startswith("sg-") or len(name) > 220:
         hint = (
@@ -184,16 +192,19 @@ def _placed(group: Group, options: Options, identities: Identities) -> Placement
 
 
 def _groups_of(
-    keys: Mapping[str, str], group: Group, placement: Placement, options: Options, identity: TierIdentity
+    group: Group, placement: Placement, options: Options, identity: TierIdentity
 ) -> Iterator[SecurityGroup]:
-    key = keys[group.tier]
-    name = identity.name or f"{options.deployment}-{group.tier}"
+    key = group.tier
+    name = options.group_name("aws", key)
     for number, sides in enumerate(placement.sides, start=1):
+        existing = options.names.existing.get(key, "") if number == 1 else ""
         yield SecurityGroup(
             key=f"{key}/{number}" if number > 1 else key,
-            tier=group.tier,
-            name=f"{name}-{number}" if number > 1 else name,
-            description=identity.description or GROUP_DESCRIPTION,
+            tier=key,
+            name="" if existing else f"{name}-{number}" if number > 1 else name,
+            description="" if existing else identity.description or GROUP_DESCRIPTION,
             ingress=sides[Direction.INGRESS],
             egress=sides[Direction.EGRESS],
+            id=existing,
+            is_exact=not existing and key in options.names.exact,
         )

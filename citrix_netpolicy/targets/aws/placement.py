@@ -54,7 +54,7 @@ def place(group: Group, options: Options, identities: Identities) -> Placement:
         return Placement(({side.way: side.rules for side in sides},), {}, (), ())
     # Only now does it matter what the folder holds.
     last = identities.last()
-    before = _Before.of(last.groups if last else (), identity.key or group.tier, identity.held)
+    before = _Before.of(last.groups if last else (), group.tier, identity.held)
     if not before.groups and not is_known:
         return _numbered([side.spread() for side in sides], (), ())
     waiting = () if group.tier in identities.attached else identity.waiting
@@ -62,7 +62,7 @@ def place(group: Group, options: Options, identities: Identities) -> Placement:
     count = max(len(parts) for parts, _ in arranged)
     is_new = range(before.count + 1, count + 1) if before.groups or is_known else ()
     waiting = tuple(sorted({*waiting, *is_new} & set(range(2, count + 1))))
-    key = identity.key or group.tier
+    key = group.tier
     findings = [
         *_findings(group.tier, key, waiting, [staying for _, staying in arranged]),
         *(

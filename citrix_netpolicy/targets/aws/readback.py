@@ -100,7 +100,7 @@ _JSON_HEAD: Final = re.compile(
 )
 _JSON_GROUP: Final = re.compile(
     rf'\n    \{{\n      "key": ({_WORD}),\n      "tier": ({_WORD}),\n'
-    rf'      "GroupName": {_WORD},\n      "Description": {_WORD},\n'
+    rf'      (?:"GroupName": {_WORD},\n      "Description"|"GroupId"): {_WORD},\n'
 )
 _SIDES: Final = {
     Direction.INGRESS: (re.compile(r'      "IpPermissions": \['), re.compile(r"(?:\n      )?\],\n")),
@@ -176,13 +176,18 @@ def _lines(cursor: Cursor) -> _Lines:
 
 # Terraform
 
-_HEAD: Final = pattern(r"(?:#.*\n)*\nlocals \{\n(?:  #.*\n)*  tiers = \{\n")
+_HEAD: Final = pattern(r"(?:#.*\n)*\nlocals \{\n  deployment = QUOTED\n\n(?:  #.*\n)*  tiers = \{\n")
 _TIER: Final = pattern(r"    (QUOTED|\S+) += \[(.*)\]\n")
 _ITEM: Final = pattern(r"QUOTED")
 # Without tiers, an empty line stands in their place.
 _GROUPS: Final = pattern(r"\n?  \}\n\n  groups = \{\n")
+# A group is made here under a name, or exists and is known by its id.
 _GROUP: Final = pattern(
-    r"    (QUOTED) = \{\n      name        = QUOTED\n      description = QUOTED\n    \}\n"
+    r"    (QUOTED) = \{\n"
+    r"(?:      name        = QUOTED\n(      exact       = true\n)?"
+    r"      description = QUOTED\n      tier        = QUOTED\n"
+    r"|(      id        = QUOTED\n)      tier      = QUOTED\n      exclusive = (?:true|false)\n)"
+    r"    \}\n"
 )
 _CLOSED: Final = pattern(r"  \}\n")
 _RULES: Final = {
@@ -214,7 +219,8 @@ def _read_terraform(
                 raise LayoutError(f"two tiers have the group `{group}`")
             tiers[group] = name
     cursor.take(_GROUPS)
-    if sorted(_text(group[1]) for group in cursor.each(_GROUP)) != sorted(tiers):
+    groups = list(cursor.each(_GROUP))
+    if sorted(_text(group[1]) for group in groups) != sorted(tiers):
         raise LayoutError("the groups are not those of the tiers")
     cursor.take(_CLOSED)
     for way in Direction:
@@ -233,7 +239,9 @@ def _read_terraform(
         cursor.take(_CLOSED)
     cursor.take(_END)
     cursor.end()
-    _hold_wiring(files)
+    _hold_wiring(
+        files, has_exact=any(group[2] for group in groups), has_existing=any(group[3] for group in groups)
+    )
     found: dict[tuple[str, Direction], list[Grant]] = {}
     for (quoted, way), lines in said.items():
         group = _text(quoted)
@@ -248,10 +256,10 @@ def _text(quoted: str) -> str:
     return unquoted(quoted) if "\\" in quoted or "{" in quoted else quoted[1:-1]
 
 
-# What the resource of a rule makes of the values in `rules.tf`.
+# What the resource of a rule makes of the values in `rules.tf`; `{of}` stands for all groups.
 _WIRING: Final = {
     "for_each": "local.{way}_rules",
-    "security_group_id": "aws_security_group.tier[each.value.group].id",
+    "security_group_id": "{of}[each.value.group].id",
     "description": "each.value.description",
     "ip_protocol": "each.value.ip_protocol",
     "from_port": "try(each.value.from_port, null)",
@@ -260,28 +268,61 @@ _WIRING: Final = {
     "cidr_ipv6": "try(each.value.cidr_ipv6, null)",
     "prefix_list_id": "try(each.value.prefix_list_id, null)",
     "referenced_security_group_id": (
-        "can(each.value.tier) ? aws_security_group.tier[each.value.tier].id "
-        ": try(each.value.security_group_id, null)"
+        "can(each.value.tier) ? {of}[each.value.tier].id : try(each.value.security_group_id, null)"
     ),
     "tags": "var.tags",
 }
 
 
-def _hold_wiring(files: Mapping[str, str]) -> None:
+def _hold_wiring(files: Mapping[str, str], *, has_exact: bool, has_existing: bool) -> None:
     """Hold the resources of the module against what a rule has to become. Raises LayoutError."""
-    hold_resources(
-        files,
-        {
-            ("aws_security_group", "tier"): None,
-            ("terraform_data", "open_before_close"): None,
+    of = "local.all_groups" if has_existing else "aws_security_group.tier"
+    is_version_6 = '"aws_vpc_security_group_rules_exclusive"' in files["main.tf"]
+    region = {"region": "var.region"} if is_version_6 else {}
+    own = "{ for key, group in local.groups : key => group if !can(group.id) }"
+    prefix = '"${each.value.name}-"'
+    group = {
+        "for_each": own if has_existing else "local.groups",
+        **region,
+        "name_prefix": f"can(each.value.exact) ? null : {prefix}" if has_exact else prefix,
+        "description": "each.value.description",
+        "vpc_id": "var.vpc_id",
+        "tags": (
+            "merge(var.tags, { Name = each.value.name "
+            '"citrix-netpolicy:deployment" = local.deployment "citrix-netpolicy:tier" = each.value.tier })'
+        ),
+    }
+    if has_exact:
+        group["name"] = "can(each.value.exact) ? each.value.name : null"
+    wanted: dict[tuple[str, str], Mapping[str, str] | None] = {
+        ("aws_security_group", "tier"): group,
+        ("terraform_data", "open_before_close"): None,
+    }
+    for way in Direction:
+        wiring = {name: value.replace("{way}", way).replace("{of}", of) for name, value in _WIRING.items()}
+        wanted[f"aws_vpc_security_group_{way}_rule", "this"] = {**region, **wiring}
+    if has_existing:
+        wanted["data.aws_security_group", "existing"] = {
+            "for_each": "{ for key, group in local.groups : key => group.id if can(group.id) }",
+            **region,
+            "id": "each.value",
+            "vpc_id": "var.vpc_id",
+        }
+    if is_version_6:
+        exclusive = "{ for key, group in local.groups : key => group if try(group.exclusive, true) }"
+        wanted["aws_vpc_security_group_rules_exclusive", "tier"] = {
+            "for_each": exclusive if has_existing else "local.groups",
+            **region,
+            "security_group_id": f"{of}[each.key].id",
             **{
-                (f"aws_vpc_security_group_{way}_rule", "this"): {
-                    name: value.replace("{way}", way) for name, value in _WIRING.items()
-                }
+                f"{way}_rule_ids": (
+                    f"[for key, rule in local.{way}_rules : "
+                    f"aws_vpc_security_group_{way}_rule.this[key].id if rule.group == each.key]"
+                )
                 for way in Direction
             },
-        },
-    )
+        }
+    hold_resources(files, wanted)
 
 
 READERS: Final = {"aws": _read_json, "terraform": _read_terraform}

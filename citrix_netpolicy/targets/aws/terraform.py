@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 from citrix_netpolicy.errors import Problem, TargetError
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from citrix_netpolicy.targets import Options
     from citrix_netpolicy.targets.aws.groups import SecurityGroup
 
-__all__ = ["FILES", "render"]
+__all__ = ["FILES", "PROVIDERS", "render"]
 
 _FOLDER: Final = "terraform-aws"
 FILES: Final = (
@@ -32,6 +32,13 @@ FILES: Final = (
     "variables.tf",
     "versions.tf",
 )
+
+# What a module asks of the provider. One module fits versions 5 and 6; what only 6 has needs a module for it.
+PROVIDERS: Final[dict[int | None, str]] = {
+    None: ">= 5.0, < 7.0",
+    5: ">= 5.0, < 6.0",
+    6: ">= 6.29, < 7.0",
+}
 
 
 def render(policy: Policy, options: Options, identities: Identities) -> Output:
@@ -45,7 +52,12 @@ def render(policy: Policy, options: Options, identities: Identities) -> Output:
     context = {
         "name": options.deployment,
         "network": options.network,
-        "groups": groups,
+        "provider": options.aws_provider,
+        "providers": PROVIDERS,
+        "groups": {group.key: _attributes(group, options) for group in groups},
+        "has_existing": bool(options.names.existing),
+        "has_exact": any(group.is_exact for group in groups),
+        "titles": dict(sorted(options.names.titles.items())),
         "tiers": {tier: [part.key for part in groups if part.tier == tier] for tier in sorted(keys)},
         "rules": {str(way): _rule_maps(groups, way, keys) for way in Direction},
         "table": [_row(rule, group) for group in groups for rule in group.rules],
@@ -61,7 +73,7 @@ def _rule_maps(
     found: dict[str, dict[str, Any]] = {}
     placed = [(group, rule) for group in groups for rule in group.side(direction)]
     for group, rule in sorted(placed, key=lambda item: (item[0].tier, rule_order(item[1]))):
-        key = rule_key(keys[group.tier], _by_keys(rule, keys))
+        key = rule_key(group.tier, rule)
         if key in found:
             message = f"two rules would share the key `{key}`"
             hint = "a tier's name reads like a part of a rule; rename the tier"
@@ -72,11 +84,18 @@ def _rule_maps(
     return found
 
 
-def _by_keys(rule: Rule, keys: Mapping[str, str]) -> Rule:
-    """Return a rule that names tiers by the keys of their groups, which stay when a tier is renamed."""
-    if isinstance(rule.peer, GroupReference):
-        return replace(rule, peer=GroupReference(keys[rule.peer.tier]))
-    return rule
+def _attributes(group: SecurityGroup, options: Options) -> dict[str, Any]:
+    """Return what the module is told of a group."""
+    tier = tag_value(options.names.title(group.tier))
+    if group.id:
+        return {"id": group.id, "tier": tier, "exclusive": group.tier in options.names.audited}
+    exact = {"exact": True} if group.is_exact else {}
+    return {"name": group.name, **exact, "description": group.description, "tier": tier}
+
+
+def tag_value(text: str) -> str:
+    """Return a text in the characters that AWS takes in the value of a tag."""
+    return re.sub(r"[^\w .:/=+@-]", "_", text)
 
 
 def _row(rule: Rule, group: SecurityGroup) -> dict[str, str]:

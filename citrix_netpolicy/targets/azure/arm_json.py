@@ -30,7 +30,7 @@ def render(policy: Policy, options: Options, identities: Identities) -> Output:
         "version": 1,
         "deployment": options.deployment,
         "network": options.network,
-        "groups": [{"tier": group.key, "name": group.name, **resource_of(group)} for group in found.groups],
+        "groups": [{"tier": group.tier, "name": group.name, **resource_of(group)} for group in found.groups],
     }
     files = {FILE: indented(document) + "\n"}
     return Output(files, found.rule_counts, found.findings, found.identities)

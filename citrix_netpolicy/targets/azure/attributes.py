@@ -20,7 +20,7 @@ _GROUPS: Final = "ApplicationSecurityGroups"
 
 def attributes_of(group: NetworkSecurityGroup, rule: SecurityRule) -> dict[str, Any]:
     """Return the arguments of a rule's resource; application security groups are named by their tiers."""
-    values: dict[str, Any] = {"group": group.key, "name": rule.name}
+    values: dict[str, Any] = {"group": group.tier, "name": rule.name}
     for name, value in arm.properties_of(rule, None).items():
         if name.endswith(_GROUPS):
             values[f"{name.removesuffix(_GROUPS)}_tiers"] = [arm.tier_of(asg["id"]) for asg in value]

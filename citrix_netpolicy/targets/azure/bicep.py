@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from citrix_netpolicy.syntax.bicep import Expression, string
+from citrix_netpolicy.syntax.bicep import Call, Expression, member
 from citrix_netpolicy.syntax.bicep import render as render_template
 from citrix_netpolicy.targets import Output
 from citrix_netpolicy.targets.azure import arm
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from citrix_netpolicy.targets import Options
     from citrix_netpolicy.targets.azure.groups import NetworkSecurityGroup
 
-__all__ = ["FILES", "context_of", "render", "symbol_of"]
+__all__ = ["FILES", "Named", "context_of", "render", "symbol_of"]
 
-FILES: Final = ("README.md", "main.bicep", "main.bicepparam")
+FILES: Final = ("README.md", "bicepconfig.json", "main.bicep", "main.bicepparam")
 
 
 def render(policy: Policy, options: Options, identities: Identities) -> Output:
@@ -34,37 +34,65 @@ def render(policy: Policy, options: Options, identities: Identities) -> Output:
     groups = found.groups
     blocks = (rule.block for group in groups for rule in group.rules)
     tiers = sorted({str(peer) for block in blocks if block.kind == "asg" for peer in block.peers})
-    symbols = {group.key: symbol_of("nsg", group.key) for group in groups}
-    asgs = {tier: symbol_of("asg", tier) for tier in tiers}
-    context = context_of(options.deployment, options.network, options.bicep_api_version, symbols, asgs)
-    asg_ids = {tier: f"{symbol}.id" for tier, symbol in asgs.items()}
-    bodies = {symbols[group.key]: _rules(group, asg_ids) for group in groups}
+    title = options.names.title
+    asg_ids = {tier: f"{symbol_of('asg', tier)}.id" for tier in tiers}
+    context = context_of(
+        options.deployment,
+        options.network,
+        options.bicep_api_version,
+        {group.tier: Named(group.name, title(group.tier)) for group in groups},
+        {tier: Named(options.asg_name(tier), title(tier)) for tier in tiers},
+    )
+    bodies = {symbol_of("nsg", group.tier): _rules(group, asg_ids) for group in groups}
     for group in context["groups"]:
         group["body"]["properties"]["securityRules"] = bodies[group["symbol"]]
     context["of_interfaces"] = options.attach == "interfaces"
+    context["example"] = member(next((group.tier for group in groups), "TIER"))
+    context["titles"] = dict(sorted(options.names.titles.items()))
     context["table"] = [arm.row_of(group, rule) for group in groups for rule in group.rules]
     files = {name: render_template(f"bicep/{name}.j2", **context) for name in FILES}
     return Output(files, found.rule_counts, found.findings, found.identities)
 
 
+class Named(NamedTuple):
+    """What a resource is called, and its tier now."""
+
+    name: str
+    title: str
+
+
 def context_of(
-    deployment: str, network: str, api_version: str, nsgs: Mapping[str, str], asgs: Mapping[str, str]
+    deployment: str,
+    network: str,
+    api_version: str,
+    nsgs: Mapping[str, Named],
+    asgs: Mapping[str, Named],
 ) -> dict[str, Any]:
-    """Return what the templates are given, without rules; `nsgs` and `asgs` map tiers to symbols."""
+    """Return what the templates are given, without rules; `nsgs` and `asgs` are by the keys of tiers."""
     return {
         "name": deployment,
         "network": network,
+        "title": f"Network security groups of {deployment}, network {network}",
         "api_version": api_version,
-        "prefix": f"nsg-{deployment}-",
-        "asg_prefix": f"asg-{deployment}-",
-        "asgs": [{"symbol": symbol, "body": _asg(tier)} for tier, symbol in asgs.items()],
-        "asg_ids": {tier: Expression(f"{symbol}.id") for tier, symbol in asgs.items()},
-        "groups": [
-            {"symbol": symbol, "body": {**_head("namePrefix", tier), "properties": {"securityRules": []}}}
-            for tier, symbol in nsgs.items()
+        "asgs": [
+            {
+                "symbol": symbol_of("asg", tier),
+                "told": f"Application security group of tier {named.title}.",
+                "body": {**_head(deployment, named), "properties": {}},
+            }
+            for tier, named in asgs.items()
         ],
-        "ids": {tier: Expression(f"{symbol}.id") for tier, symbol in nsgs.items()},
-        "names": {tier: Expression(f"{symbol}.name") for tier, symbol in nsgs.items()},
+        "asg_ids": {tier: Expression(f"{symbol_of('asg', tier)}.id") for tier in asgs},
+        "groups": [
+            {
+                "symbol": symbol_of("nsg", tier),
+                "told": f"Network security group of tier {named.title}.",
+                "body": {**_head(deployment, named), "properties": {"securityRules": []}},
+            }
+            for tier, named in nsgs.items()
+        ],
+        "ids": {tier: Expression(f"{symbol_of('nsg', tier)}.id") for tier in nsgs},
+        "names": {tier: Expression(f"{symbol_of('nsg', tier)}.name") for tier in nsgs},
     }
 
 
@@ -77,13 +105,10 @@ def symbol_of(kind: str, tier: str) -> str:
     return f"{kind}_{plain}{digest}"
 
 
-def _head(prefix: str, tier: str) -> dict[str, Any]:
-    name = Expression("'${" + prefix + "}" + string(tier)[1:])
-    return {"name": name, "location": Expression("location"), "tags": Expression("tags")}
-
-
-def _asg(tier: str) -> dict[str, Any]:
-    return {**_head("applicationSecurityGroupNamePrefix", tier), "properties": {}}
+def _head(deployment: str, named: Named) -> dict[str, Any]:
+    identity = {"citrix-netpolicy:deployment": deployment, "citrix-netpolicy:tier": named.title}
+    tags = Call("union", (Expression("tags"), identity))
+    return {"name": named.name, "location": Expression("location"), "tags": tags}
 
 
 def _rules(group: NetworkSecurityGroup, asg_ids: Mapping[str, str]) -> list[dict[str, Any]]:

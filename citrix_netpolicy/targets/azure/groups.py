@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from citrix_netpolicy.cover import Proof
-    from citrix_netpolicy.ends import Ends
     from citrix_netpolicy.grants import Grants
     from citrix_netpolicy.identities import LastRun
     from citrix_netpolicy.policy import Cause, Group, Policy, Rule
@@ -95,11 +94,9 @@ class SecurityRule:
 class NetworkSecurityGroup:
     """The network security group of a tier.
 
-    `lower_bound` and `certificate` are those of its allow rules. `key` is what the group is called across
-    runs, `tier` the name that its tier has now.
+    `lower_bound` and `certificate` are those of its allow rules. `tier` is the key of its tier.
     """
 
-    key: str
     tier: str
     name: str
     rules: tuple[SecurityRule, ...]
@@ -140,13 +137,12 @@ def network_security_groups(
     problems = [*_wordless(policy)]
     fresh: dict[Grants, Side] = {}
     for group in policy.groups:
-        identity = before.tier(group.tier)
-        name = identity.name or f"nsg-{options.deployment}-{group.tier}"
+        name = options.group_name("azure", group.tier)
         losses = _losses(group)
         told = [*_refusals(group, name), *_too_wide(group), *_unaccepted(losses, options)]
         problems += told
         if not told:
-            made, kept[group.tier] = _group(group, name, before, options.ends, fresh)
+            made, kept[group.tier] = _group(group, name, before, options, fresh)
             groups.append(made)
             findings += [*losses, *_open_egress(group)]
     names: dict[str, str] = {}
@@ -279,7 +275,7 @@ def _group(
     group: Group,
     name: str,
     identities: Identities,
-    ends: Ends,
+    options: Options,
     found: dict[Grants, Side],
 ) -> tuple[NetworkSecurityGroup, TierIdentity]:
     """Return the group of a tier, and what its next run must not move.
@@ -287,7 +283,7 @@ def _group(
     `found` keeps the covers of sides, since groups may share one.
     """
     identity, last = identities.tier(group.tier), identities.last()
-    key = identity.key or group.tier
+    key = group.tier
     sides: dict[Direction, list[Block]] = {}
     covers: dict[Direction, tuple[Any, ...]] = {}
     bound = 0
@@ -309,7 +305,7 @@ def _group(
             covers[direction] = tuple(map(block_to_data, covered.blocks))
     rules: list[SecurityRule] = []
     priorities: dict[Direction, dict[str, int]] = {}
-    for direction, blocks in names_of(key, sides, ends).items():
+    for direction, blocks in names_of(key, sides, options.ends, options.names).items():
         numbers = assign_priorities(
             blocks,
             identity.priorities.get(direction, {}),
@@ -324,7 +320,7 @@ def _group(
     certificate: Certificate = "none"
     if _allowing(rules) == bound:
         certificate = "search" if "search" in proofs else "fooling set"
-    made = NetworkSecurityGroup(key, group.tier, name, tuple(rules), bound, certificate)
+    made = NetworkSecurityGroup(key, name, tuple(rules), bound, certificate)
     return made, replace(identity, priorities=priorities, covers=covers)
 
 

@@ -186,8 +186,8 @@ _ASGS: Final = {"sourceApplicationSecurityGroups", "destinationApplicationSecuri
 
 # Terraform
 
-_HEAD: Final = pattern(r"(?:#.*\n)*\nlocals \{\n  groups = \{\n")
-_GROUP: Final = pattern(r"    (QUOTED) = \{\n      name = QUOTED\n    \}\n")
+_HEAD: Final = pattern(r"(?:#.*\n)*\nlocals \{\n  deployment = QUOTED\n\n  groups = \{\n")
+_GROUP: Final = pattern(r"    (QUOTED) = \{\n      name = QUOTED\n      tier = QUOTED\n    \}\n")
 _ASG_HEAD: Final = pattern(r"\n  application_security_groups = \{\n")
 _ASG: Final = pattern(r"    (QUOTED|\S+) += QUOTED\n")
 _RULES: Final = pattern(r"\n  rules = \{\n")
@@ -268,7 +268,10 @@ _GROUP_OF_RULES: Final = {
     "name": "each.value.name",
     "location": "var.location",
     "resource_group_name": "var.resource_group_name",
-    "tags": "var.tags",
+    "tags": (
+        'merge(var.tags, { "citrix-netpolicy:deployment" = local.deployment '
+        '"citrix-netpolicy:tier" = each.value.tier })'
+    ),
     "security_rule.for_each": "{ for key, rule in local.rules : key => rule if rule.group == each.key }",
     "security_rule.source_port_range": '"*"',
     **{f"security_rule.{name}": f"security_rule.value.{name}" for name in _VALUES},
@@ -299,12 +302,21 @@ def _resources(*, has_asgs: bool, of_interfaces: bool) -> dict[tuple[str, str], 
 
 _RESOURCE: Final = re.compile(
     r"^resource ([A-Za-z0-9_]+) '(Microsoft\.Network/[A-Za-z]+)@[^'\n]*' = \{\n"
-    r"  name: '\$\{[A-Za-z]+\}((?:[^'\\\n]|\\.)*)'\n"
+    r"  name: '[A-Za-z0-9._-]+'\n"
     r"  location: location\n"
-    r"  tags: tags\n"
+    r"  tags: union\(tags, \{\n"
+    r"    'citrix-netpolicy:deployment': '[A-Za-z0-9._-]+'\n"
+    r"    'citrix-netpolicy:tier': '(?:[^'\\\n]|\\.)*'\n"
+    r"  \}\)\n"
     r"  properties: (?:\{\}\n\}\n|\{\n    securityRules: \[\n)",
     re.MULTILINE,
 )
+# Which resource is whose: the ids that the module gives.
+_IDS_OF: Final = re.compile(
+    r"^output (network|application)SecurityGroupIds [A-Za-z]+ = \{\n((?:  .+: [A-Za-z0-9_]+\.id\n)*)\}$",
+    re.MULTILINE,
+)
+_ID_OF: Final = re.compile(r"^  (?:'((?:[^'\\\n]|\\.)*)'|(\w+)): ([A-Za-z0-9_]+)\.id$", re.MULTILINE)
 _BODY: Final = re.compile(r"      \{\n        name: '([^'\\\n]+)'\n        properties: \{\n")
 _PROPERTY: Final = re.compile(
     r"          ([A-Za-z]+): (?:'((?:[^'\\\n]|\\.)*)'|([0-9]+)|\[\n(?s:(.*?))          \])\n"
@@ -320,13 +332,17 @@ def _read_bicep(
 ) -> dict[tuple[str, Direction], list[Grant]]:
     text = files["main.bicep"]
     said = _Said(keys)
+    tiers: dict[str, str] = {}
+    for ids in _IDS_OF.findall(text):
+        for quoted, plain, symbol in _ID_OF.findall(ids[1]):
+            tiers[symbol] = plain or _meaning(quoted)
     asgs: dict[str, str] = {}
     cursor = Cursor("main.bicep", text)
     number = 0
     for resource in _RESOURCE.finditer(text):
         number += 1
-        symbol, type_, tier = resource.groups()
-        tier = re.sub(r"\\(.)", r"\1", tier)
+        symbol, type_ = resource.groups()
+        tier = tiers[symbol]
         if type_.endswith("applicationSecurityGroups"):
             asgs[symbol] = tier
             continue
@@ -337,6 +353,18 @@ def _read_bicep(
     if number != len(re.findall(r"^(?:resource|module|var)\b", text, re.MULTILINE)):
         raise LayoutError("`main.bicep` has a resource, a module or a variable that is not ours")
     return said.grants
+
+
+def _meaning(inner: str) -> str:
+    """Return what stands between the quotes of a property's name."""
+    return re.sub(
+        r"\\(?:u\{([0-9a-f]+)\}|(.))",
+        lambda match: chr(int(match[1], 16)) if match[1] else _PLAIN.get(match[2], match[2]),
+        inner,
+    )
+
+
+_PLAIN: Final = {"n": "\n", "r": "\r", "t": "\t"}
 
 
 def _bodies(cursor: Cursor, asgs: Mapping[str, str]) -> Iterator[_Rule]:

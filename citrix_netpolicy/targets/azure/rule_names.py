@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from citrix_netpolicy.ends import Ends
+    from citrix_netpolicy.naming import Names
     from citrix_netpolicy.targets.azure.cover import Block
 
 __all__ = ["LIMIT", "names_of"]
@@ -58,15 +59,17 @@ _WORDS: Final = {
 
 
 def names_of(
-    key: str, sides: Mapping[Direction, Sequence[Block]], ends: Ends
+    key: str, sides: Mapping[Direction, Sequence[Block]], ends: Ends, names: Names
 ) -> dict[Direction, dict[str, Block]]:
     """Return the blocks of the group `key` under the names of their rules.
 
-    `ends` tells who has which addresses. A group has no two rules of one name, in whatever case. Where words
-    do not tell two rules apart, or are too long, a digest ends the name.
+    `ends` tells who has which addresses, and `names` what a tier is called now. A group has no two rules of
+    one name, in whatever case. Where words do not tell two rules apart, or are too long, a digest ends the
+    name.
     """
+    tier = names.title(key)
     told = [
-        (direction, block, _name(direction, block, key, ends))
+        (direction, block, _name(direction, block, tier, _peers(block, tier, ends, names)))
         for direction, blocks in sides.items()
         for block in blocks
     ]
@@ -78,10 +81,10 @@ def names_of(
     return named
 
 
-def _name(direction: Direction, block: Block, key: str, ends: Ends) -> str:
+def _name(direction: Direction, block: Block, tier: str, named: Sequence[str]) -> str:
     """Return the longest name of a rule that fits, or one that ends with a digest."""
-    peers = [_word(peer) for peer in _peers(block, key, ends)]
-    us = _word(key)
+    peers = [_word(peer) for peer in named]
+    us = _word(tier)
     for services in _shortened(_services(block)):
         for others in _shortened(peers):
             source, destination = (others, us) if direction is Direction.INGRESS else (us, others)
@@ -91,21 +94,21 @@ def _name(direction: Direction, block: Block, key: str, ends: Ends) -> str:
     return _with_digest(f"allow-{us}-{block.protocol}", direction, block)
 
 
-def _peers(block: Block, key: str, ends: Ends) -> Sequence[str]:
+def _peers(block: Block, tier: str, ends: Ends, names: Names) -> Sequence[str]:
     """Return what the peers of a block are called."""
     if block.peers == ANYWHERE:
         return ("any",)
     if block.kind == "tag":
         return (str(block.peers[0]),)
     if block.kind == "asg":
-        named = tuple(map(str, block.peers))
+        named = tuple(names.title(str(peer)) for peer in block.peers)
     elif block.peers in (ANYWHERE[:1], ANYWHERE[1:]):
         return ("any-ipv4" if block.peers == ANYWHERE[:1] else "any-ipv6",)
     else:
         prefixes = (peer for peer in block.peers if isinstance(peer, Prefix))
         named = ends.named(prefixes) or tuple(map(str, block.peers))
     # A rule of both directions may be about the tier alone, and no two rules of a group share a name.
-    return ("itself",) if named == (key,) else tuple(sorted(named))
+    return ("itself",) if named == (tier,) else tuple(sorted(named))
 
 
 def _services(block: Block) -> list[str]:

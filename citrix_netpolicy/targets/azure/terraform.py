@@ -41,10 +41,14 @@ def render(policy: Policy, options: Options, identities: Identities) -> Output:
         "name": options.deployment,
         "network": options.network,
         "of_interfaces": options.attach == "interfaces",
-        "groups": found.groups,
-        "asgs": {tier: f"asg-{options.deployment}-{tier}" for tier in sorted(tiers)},
+        "groups": {
+            group.tier: {"name": group.name, "tier": options.names.title(group.tier)}
+            for group in found.groups
+        },
+        "asgs": {tier: options.asg_name(tier) for tier in sorted(tiers)},
+        "titles": dict(sorted(options.names.titles.items())),
         "rules": {
-            f"{group.key}/{rule.direction}/{rule.name}": attributes_of(group, rule)
+            f"{group.tier}/{rule.direction}/{rule.name}": attributes_of(group, rule)
             for group in found.groups
             for rule in group.rules
         },

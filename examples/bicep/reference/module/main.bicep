@@ -2,19 +2,39 @@
 // Deployment: contoso-prod
 // Network: main
 
+metadata name = 'Network security groups of contoso-prod, network main'
+metadata description = 'Network security groups with the rules that Citrix components need, and no others.'
+
 @description('Optional. Azure region of the network security groups.')
 param location string = resourceGroup().location
 
 @description('Optional. Tags of every resource.')
+#disable-next-line use-user-defined-types
 param tags object = {}
 
-@description('Optional. Begins the name of every network security group.')
-param namePrefix string = 'nsg-contoso-prod-'
+@export()
+@sealed()
+@description('A text for each tier that has a network security group.')
+type networkSecurityGroupTexts = {
+  'adc-client': string
+  'adc-management': string
+  'adc-server': string
+  ddc: string
+  'license-server': string
+  pvs: string
+  sql: string
+  storefront: string
+  vda: string
+}
 
+@description('Network security group of tier adc-client.')
 resource nsg_adc_client_ef8843 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
-  name: '${namePrefix}adc-client'
+  name: 'nsg-contoso-prod-adc-client'
   location: location
-  tags: tags
+  tags: union(tags, {
+    'citrix-netpolicy:deployment': 'contoso-prod'
+    'citrix-netpolicy:tier': 'adc-client'
+  })
   properties: {
     securityRules: [
       {
@@ -91,10 +111,14 @@ resource nsg_adc_client_ef8843 'Microsoft.Network/networkSecurityGroups@2025-05-
   }
 }
 
+@description('Network security group of tier adc-management.')
 resource nsg_adc_management_dd946c 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
-  name: '${namePrefix}adc-management'
+  name: 'nsg-contoso-prod-adc-management'
   location: location
-  tags: tags
+  tags: union(tags, {
+    'citrix-netpolicy:deployment': 'contoso-prod'
+    'citrix-netpolicy:tier': 'adc-management'
+  })
   properties: {
     securityRules: [
       {
@@ -239,10 +263,14 @@ resource nsg_adc_management_dd946c 'Microsoft.Network/networkSecurityGroups@2025
   }
 }
 
+@description('Network security group of tier adc-server.')
 resource nsg_adc_server_f8e6c0 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
-  name: '${namePrefix}adc-server'
+  name: 'nsg-contoso-prod-adc-server'
   location: location
-  tags: tags
+  tags: union(tags, {
+    'citrix-netpolicy:deployment': 'contoso-prod'
+    'citrix-netpolicy:tier': 'adc-server'
+  })
   properties: {
     securityRules: [
       {
@@ -371,10 +399,14 @@ resource nsg_adc_server_f8e6c0 'Microsoft.Network/networkSecurityGroups@2025-05-
   }
 }
 
+@description('Network security group of tier ddc.')
 resource nsg_ddc 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
-  name: '${namePrefix}ddc'
+  name: 'nsg-contoso-prod-ddc'
   location: location
-  tags: tags
+  tags: union(tags, {
+    'citrix-netpolicy:deployment': 'contoso-prod'
+    'citrix-netpolicy:tier': 'ddc'
+  })
   properties: {
     securityRules: [
       {
@@ -596,10 +628,14 @@ resource nsg_ddc 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
   }
 }
 
+@description('Network security group of tier license-server.')
 resource nsg_license_server_479733 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
-  name: '${namePrefix}license-server'
+  name: 'nsg-contoso-prod-license-server'
   location: location
-  tags: tags
+  tags: union(tags, {
+    'citrix-netpolicy:deployment': 'contoso-prod'
+    'citrix-netpolicy:tier': 'license-server'
+  })
   properties: {
     securityRules: [
       {
@@ -733,10 +769,14 @@ resource nsg_license_server_479733 'Microsoft.Network/networkSecurityGroups@2025
   }
 }
 
+@description('Network security group of tier pvs.')
 resource nsg_pvs 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
-  name: '${namePrefix}pvs'
+  name: 'nsg-contoso-prod-pvs'
   location: location
-  tags: tags
+  tags: union(tags, {
+    'citrix-netpolicy:deployment': 'contoso-prod'
+    'citrix-netpolicy:tier': 'pvs'
+  })
   properties: {
     securityRules: [
       {
@@ -905,10 +945,14 @@ resource nsg_pvs 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
   }
 }
 
+@description('Network security group of tier sql.')
 resource nsg_sql 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
-  name: '${namePrefix}sql'
+  name: 'nsg-contoso-prod-sql'
   location: location
-  tags: tags
+  tags: union(tags, {
+    'citrix-netpolicy:deployment': 'contoso-prod'
+    'citrix-netpolicy:tier': 'sql'
+  })
   properties: {
     securityRules: [
       {
@@ -1004,10 +1048,14 @@ resource nsg_sql 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
   }
 }
 
+@description('Network security group of tier storefront.')
 resource nsg_storefront 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
-  name: '${namePrefix}storefront'
+  name: 'nsg-contoso-prod-storefront'
   location: location
-  tags: tags
+  tags: union(tags, {
+    'citrix-netpolicy:deployment': 'contoso-prod'
+    'citrix-netpolicy:tier': 'storefront'
+  })
   properties: {
     securityRules: [
       {
@@ -1156,10 +1204,14 @@ resource nsg_storefront 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
   }
 }
 
+@description('Network security group of tier vda.')
 resource nsg_vda 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
-  name: '${namePrefix}vda'
+  name: 'nsg-contoso-prod-vda'
   location: location
-  tags: tags
+  tags: union(tags, {
+    'citrix-netpolicy:deployment': 'contoso-prod'
+    'citrix-netpolicy:tier': 'vda'
+  })
   properties: {
     securityRules: [
       {
@@ -1319,7 +1371,7 @@ resource nsg_vda 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
 }
 
 @description('Resource id of the network security group of each tier.')
-output networkSecurityGroupIds object = {
+output networkSecurityGroupIds networkSecurityGroupTexts = {
   'adc-client': nsg_adc_client_ef8843.id
   'adc-management': nsg_adc_management_dd946c.id
   'adc-server': nsg_adc_server_f8e6c0.id
@@ -1332,7 +1384,7 @@ output networkSecurityGroupIds object = {
 }
 
 @description('Name of the network security group of each tier.')
-output networkSecurityGroupNames object = {
+output networkSecurityGroupNames networkSecurityGroupTexts = {
   'adc-client': nsg_adc_client_ef8843.name
   'adc-management': nsg_adc_management_dd946c.name
   'adc-server': nsg_adc_server_f8e6c0.name

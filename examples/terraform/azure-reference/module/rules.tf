@@ -3,33 +3,44 @@
 # Network: main
 
 locals {
+  deployment = "contoso-prod"
+
   groups = {
     "adc-client" = {
       name = "nsg-contoso-prod-adc-client"
+      tier = "adc-client"
     }
     "adc-management" = {
       name = "nsg-contoso-prod-adc-management"
+      tier = "adc-management"
     }
     "adc-server" = {
       name = "nsg-contoso-prod-adc-server"
+      tier = "adc-server"
     }
     "ddc" = {
       name = "nsg-contoso-prod-ddc"
+      tier = "ddc"
     }
     "license-server" = {
       name = "nsg-contoso-prod-license-server"
+      tier = "license-server"
     }
     "pvs" = {
       name = "nsg-contoso-prod-pvs"
+      tier = "pvs"
     }
     "sql" = {
       name = "nsg-contoso-prod-sql"
+      tier = "sql"
     }
     "storefront" = {
       name = "nsg-contoso-prod-storefront"
+      tier = "storefront"
     }
     "vda" = {
       name = "nsg-contoso-prod-vda"
+      tier = "vda"
     }
   }
 

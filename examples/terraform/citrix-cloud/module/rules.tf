@@ -3,6 +3,8 @@
 # Network: main
 
 locals {
+  deployment = "tailspin"
+
   # The groups of each tier. A tier has more than one when its rules exceed the quota of a group.
   tiers = {
     cloud-connector = ["cloud-connector"]
@@ -14,14 +16,17 @@ locals {
     "cloud-connector" = {
       name        = "tailspin-cloud-connector"
       description = "Managed by citrix-netpolicy"
+      tier        = "cloud-connector"
     }
     "license-server" = {
       name        = "tailspin-license-server"
       description = "Managed by citrix-netpolicy"
+      tier        = "license-server"
     }
     "vda" = {
       name        = "tailspin-vda"
       description = "Managed by citrix-netpolicy"
+      tier        = "vda"
     }
   }
 

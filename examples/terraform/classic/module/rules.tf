@@ -3,6 +3,8 @@
 # Network: main
 
 locals {
+  deployment = "northwind"
+
   # The groups of each tier. A tier has more than one when its rules exceed the quota of a group.
   tiers = {
     adc-client        = ["adc-client"]
@@ -25,58 +27,72 @@ locals {
     "adc-client" = {
       name        = "northwind-adc-client"
       description = "Managed by citrix-netpolicy"
+      tier        = "adc-client"
     }
     "adc-management" = {
       name        = "northwind-adc-management"
       description = "Managed by citrix-netpolicy"
+      tier        = "adc-management"
     }
     "adc-server" = {
       name        = "northwind-adc-server"
       description = "Managed by citrix-netpolicy"
+      tier        = "adc-server"
     }
     "console" = {
       name        = "northwind-console"
       description = "Managed by citrix-netpolicy"
+      tier        = "console"
     }
     "ddc" = {
       name        = "northwind-ddc"
       description = "Managed by citrix-netpolicy"
+      tier        = "ddc"
     }
     "fas" = {
       name        = "northwind-fas"
       description = "Managed by citrix-netpolicy"
+      tier        = "fas"
     }
     "file-server" = {
       name        = "northwind-file-server"
       description = "Managed by citrix-netpolicy"
+      tier        = "file-server"
     }
     "license-server" = {
       name        = "northwind-license-server"
       description = "Managed by citrix-netpolicy"
+      tier        = "license-server"
     }
     "pvs" = {
       name        = "northwind-pvs"
       description = "Managed by citrix-netpolicy"
+      tier        = "pvs"
     }
     "session-recording" = {
       name        = "northwind-session-recording"
       description = "Managed by citrix-netpolicy"
+      tier        = "session-recording"
     }
     "sql" = {
       name        = "northwind-sql"
       description = "Managed by citrix-netpolicy"
+      tier        = "sql"
     }
     "storefront" = {
       name        = "northwind-storefront"
       description = "Managed by citrix-netpolicy"
+      tier        = "storefront"
     }
     "vda" = {
       name        = "northwind-vda"
       description = "Managed by citrix-netpolicy"
+      tier        = "vda"
     }
     "wem-server" = {
       name        = "northwind-wem-server"
       description = "Managed by citrix-netpolicy"
+      tier        = "wem-server"
     }
   }
 

@@ -3,6 +3,8 @@
 # Network: main
 
 locals {
+  deployment = "contoso-prod"
+
   # The groups of each tier. A tier has more than one when its rules exceed the quota of a group.
   tiers = {
     adc-client     = ["adc-client"]
@@ -20,38 +22,47 @@ locals {
     "adc-client" = {
       name        = "contoso-prod-adc-client"
       description = "Managed by citrix-netpolicy"
+      tier        = "adc-client"
     }
     "adc-management" = {
       name        = "contoso-prod-adc-management"
       description = "Managed by citrix-netpolicy"
+      tier        = "adc-management"
     }
     "adc-server" = {
       name        = "contoso-prod-adc-server"
       description = "Managed by citrix-netpolicy"
+      tier        = "adc-server"
     }
     "ddc" = {
       name        = "contoso-prod-ddc"
       description = "Managed by citrix-netpolicy"
+      tier        = "ddc"
     }
     "license-server" = {
       name        = "contoso-prod-license-server"
       description = "Managed by citrix-netpolicy"
+      tier        = "license-server"
     }
     "pvs" = {
       name        = "contoso-prod-pvs"
       description = "Managed by citrix-netpolicy"
+      tier        = "pvs"
     }
     "sql" = {
       name        = "contoso-prod-sql"
       description = "Managed by citrix-netpolicy"
+      tier        = "sql"
     }
     "storefront" = {
       name        = "contoso-prod-storefront"
       description = "Managed by citrix-netpolicy"
+      tier        = "storefront"
     }
     "vda" = {
       name        = "contoso-prod-vda"
       description = "Managed by citrix-netpolicy"
+      tier        = "vda"
     }
   }
 

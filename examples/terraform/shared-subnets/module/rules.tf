@@ -3,6 +3,8 @@
 # Network: main
 
 locals {
+  deployment = "adatum"
+
   # The groups of each tier. A tier has more than one when its rules exceed the quota of a group.
   tiers = {
     bastion         = ["bastion"]
@@ -15,18 +17,22 @@ locals {
     "bastion" = {
       name        = "adatum-bastion"
       description = "Managed by citrix-netpolicy"
+      tier        = "bastion"
     }
     "cloud-connector" = {
       name        = "adatum-cloud-connector"
       description = "Managed by citrix-netpolicy"
+      tier        = "cloud-connector"
     }
     "directory" = {
       name        = "adatum-directory"
       description = "Managed by citrix-netpolicy"
+      tier        = "directory"
     }
     "vda" = {
       name        = "adatum-vda"
       description = "Managed by citrix-netpolicy"
+      tier        = "vda"
     }
   }
 

@@ -3,6 +3,8 @@
 # Network: control
 
 locals {
+  deployment = "litware"
+
   # The groups of each tier. A tier has more than one when its rules exceed the quota of a group.
   tiers = {
     adc-client     = ["adc-client"]
@@ -18,30 +20,37 @@ locals {
     "adc-client" = {
       name        = "litware-adc-client"
       description = "Managed by citrix-netpolicy"
+      tier        = "adc-client"
     }
     "adc-management" = {
       name        = "litware-adc-management"
       description = "Managed by citrix-netpolicy"
+      tier        = "adc-management"
     }
     "adc-server" = {
       name        = "litware-adc-server"
       description = "Managed by citrix-netpolicy"
+      tier        = "adc-server"
     }
     "ddc" = {
       name        = "litware-ddc"
       description = "Managed by citrix-netpolicy"
+      tier        = "ddc"
     }
     "license-server" = {
       name        = "litware-license-server"
       description = "Managed by citrix-netpolicy"
+      tier        = "license-server"
     }
     "sql" = {
       name        = "litware-sql"
       description = "Managed by citrix-netpolicy"
+      tier        = "sql"
     }
     "storefront" = {
       name        = "litware-storefront"
       description = "Managed by citrix-netpolicy"
+      tier        = "storefront"
     }
   }
 

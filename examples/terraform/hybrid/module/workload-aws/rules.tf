@@ -3,6 +3,8 @@
 # Network: workload-aws
 
 locals {
+  deployment = "litware"
+
   # The groups of each tier. A tier has more than one when its rules exceed the quota of a group.
   tiers = {
     vda-aws = ["vda-aws"]
@@ -12,6 +14,7 @@ locals {
     "vda-aws" = {
       name        = "litware-vda-aws"
       description = "Managed by citrix-netpolicy"
+      tier        = "vda-aws"
     }
   }
 

@@ -3,9 +3,12 @@
 # Network: workload-azure
 
 locals {
+  deployment = "litware"
+
   groups = {
     "vda-azure" = {
       name = "nsg-litware-vda-azure"
+      tier = "vda-azure"
     }
   }
 

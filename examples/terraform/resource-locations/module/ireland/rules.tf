@@ -3,6 +3,8 @@
 # Network: ireland
 
 locals {
+  deployment = "relecloud"
+
   # The groups of each tier. A tier has more than one when its rules exceed the quota of a group.
   tiers = {
     connector-ireland = ["connector-ireland"]
@@ -14,14 +16,17 @@ locals {
     "connector-ireland" = {
       name        = "relecloud-connector-ireland"
       description = "Managed by citrix-netpolicy"
+      tier        = "connector-ireland"
     }
     "fas-ireland" = {
       name        = "relecloud-fas-ireland"
       description = "Managed by citrix-netpolicy"
+      tier        = "fas-ireland"
     }
     "vda-ireland" = {
       name        = "relecloud-vda-ireland"
       description = "Managed by citrix-netpolicy"
+      tier        = "vda-ireland"
     }
   }
 

@@ -4,6 +4,11 @@ variable "vpc_id" {
   description = "Id of the VPC that gets the security groups."
   type        = string
   nullable    = false
+
+  validation {
+    condition     = can(regex("^vpc-[0-9a-f]{8,17}$", var.vpc_id))
+    error_message = "The id of a VPC looks like vpc-0123456789abcdef0."
+  }
 }
 
 variable "tags" {

@@ -7,7 +7,11 @@ resource "azurerm_network_security_group" "tier" {
   name                = each.value.name
   location            = var.location
   resource_group_name = var.resource_group_name
-  tags                = var.tags
+
+  tags = merge(var.tags, {
+    "citrix-netpolicy:deployment" = local.deployment
+    "citrix-netpolicy:tier"       = each.value.tier
+  })
 
   dynamic "security_rule" {
     for_each = { for key, rule in local.rules : key => rule if rule.group == each.key }

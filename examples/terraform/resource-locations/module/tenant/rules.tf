@@ -3,12 +3,16 @@
 # Network: tenant
 
 locals {
+  deployment = "relecloud"
+
   groups = {
     "connector-tenant" = {
       name = "nsg-relecloud-connector-tenant"
+      tier = "connector-tenant"
     }
     "vda-tenant" = {
       name = "nsg-relecloud-vda-tenant"
+      tier = "vda-tenant"
     }
   }
 

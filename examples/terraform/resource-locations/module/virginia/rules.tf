@@ -3,6 +3,8 @@
 # Network: virginia
 
 locals {
+  deployment = "relecloud"
+
   # The groups of each tier. A tier has more than one when its rules exceed the quota of a group.
   tiers = {
     connector-virginia = ["connector-virginia"]
@@ -14,14 +16,17 @@ locals {
     "connector-virginia" = {
       name        = "relecloud-connector-virginia"
       description = "Managed by citrix-netpolicy"
+      tier        = "connector-virginia"
     }
     "fas-virginia" = {
       name        = "relecloud-fas-virginia"
       description = "Managed by citrix-netpolicy"
+      tier        = "fas-virginia"
     }
     "vda-virginia" = {
       name        = "relecloud-vda-virginia"
       description = "Managed by citrix-netpolicy"
+      tier        = "vda-virginia"
     }
   }
 

@@ -3,6 +3,8 @@
 # Network: main
 
 locals {
+  deployment = "proseware"
+
   # The groups of each tier. A tier has more than one when its rules exceed the quota of a group.
   tiers = {
     adc-main   = ["adc-main"]
@@ -18,30 +20,37 @@ locals {
     "adc-main" = {
       name        = "proseware-adc-main"
       description = "Managed by citrix-netpolicy"
+      tier        = "adc-main"
     }
     "ddc-main" = {
       name        = "proseware-ddc-main"
       description = "Managed by citrix-netpolicy"
+      tier        = "ddc-main"
     }
     "licences" = {
       name        = "proseware-licences"
       description = "Managed by citrix-netpolicy"
+      tier        = "licences"
     }
     "nsip-main" = {
       name        = "proseware-nsip-main"
       description = "Managed by citrix-netpolicy"
+      tier        = "nsip-main"
     }
     "sql-main" = {
       name        = "proseware-sql-main"
       description = "Managed by citrix-netpolicy"
+      tier        = "sql-main"
     }
     "store-main" = {
       name        = "proseware-store-main"
       description = "Managed by citrix-netpolicy"
+      tier        = "store-main"
     }
     "vda-main" = {
       name        = "proseware-vda-main"
       description = "Managed by citrix-netpolicy"
+      tier        = "vda-main"
     }
   }
 

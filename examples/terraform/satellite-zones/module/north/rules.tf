@@ -3,21 +3,28 @@
 # Network: north
 
 locals {
+  deployment = "proseware"
+
   groups = {
     "adc-north" = {
       name = "nsg-proseware-adc-north"
+      tier = "adc-north"
     }
     "ddc-north" = {
       name = "nsg-proseware-ddc-north"
+      tier = "ddc-north"
     }
     "nsip-north" = {
       name = "nsg-proseware-nsip-north"
+      tier = "nsip-north"
     }
     "store-north" = {
       name = "nsg-proseware-store-north"
+      tier = "store-north"
     }
     "vda-north" = {
       name = "nsg-proseware-vda-north"
+      tier = "vda-north"
     }
   }
 

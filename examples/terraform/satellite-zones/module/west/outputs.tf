@@ -10,6 +10,15 @@ output "security_group_ids" {
   depends_on = [aws_vpc_security_group_ingress_rule.this, aws_vpc_security_group_egress_rule.this]
 }
 
+output "security_group_arns" {
+  description = "ARNs of the security groups of each tier."
+  value = {
+    for tier, groups in local.tiers : tier => [for group in groups : aws_security_group.tier[group].arn]
+  }
+
+  depends_on = [aws_vpc_security_group_ingress_rule.this, aws_vpc_security_group_egress_rule.this]
+}
+
 output "security_group_names" {
   description = "Names of the security groups of each tier, as the security_groups argument of a Citrix machine catalogue takes them."
   value = {

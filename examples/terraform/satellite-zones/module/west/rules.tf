@@ -3,6 +3,8 @@
 # Network: west
 
 locals {
+  deployment = "proseware"
+
   # The groups of each tier. A tier has more than one when its rules exceed the quota of a group.
   tiers = {
     adc-west       = ["adc-west"]
@@ -17,30 +19,37 @@ locals {
     "adc-west" = {
       name        = "proseware-adc-west"
       description = "Managed by citrix-netpolicy"
+      tier        = "adc-west"
     }
     "ddc-west" = {
       name        = "proseware-ddc-west"
       description = "Managed by citrix-netpolicy"
+      tier        = "ddc-west"
     }
     "directory-west" = {
       name        = "proseware-directory-west"
       description = "Managed by citrix-netpolicy"
+      tier        = "directory-west"
     }
     "directory-west/2" = {
       name        = "proseware-directory-west-2"
       description = "Managed by citrix-netpolicy"
+      tier        = "directory-west"
     }
     "nsip-west" = {
       name        = "proseware-nsip-west"
       description = "Managed by citrix-netpolicy"
+      tier        = "nsip-west"
     }
     "store-west" = {
       name        = "proseware-store-west"
       description = "Managed by citrix-netpolicy"
+      tier        = "store-west"
     }
     "vda-west" = {
       name        = "proseware-vda-west"
       description = "Managed by citrix-netpolicy"
+      tier        = "vda-west"
     }
   }
 

@@ -3,6 +3,8 @@
 # Network: control
 
 locals {
+  deployment = "fabrikam"
+
   # The groups of each tier. A tier has more than one when its rules exceed the quota of a group.
   tiers = {
     ddc            = ["ddc"]
@@ -16,22 +18,27 @@ locals {
     "ddc" = {
       name        = "fabrikam-ddc"
       description = "Managed by citrix-netpolicy"
+      tier        = "ddc"
     }
     "gateway" = {
       name        = "fabrikam-gateway"
       description = "Managed by citrix-netpolicy"
+      tier        = "gateway"
     }
     "license-server" = {
       name        = "fabrikam-license-server"
       description = "Managed by citrix-netpolicy"
+      tier        = "license-server"
     }
     "sql" = {
       name        = "fabrikam-sql"
       description = "Managed by citrix-netpolicy"
+      tier        = "sql"
     }
     "storefront" = {
       name        = "fabrikam-storefront"
       description = "Managed by citrix-netpolicy"
+      tier        = "storefront"
     }
   }
 

@@ -3,6 +3,8 @@
 # Network: workload
 
 locals {
+  deployment = "fabrikam"
+
   # The groups of each tier. A tier has more than one when its rules exceed the quota of a group.
   tiers = {
     vda = ["vda"]
@@ -12,6 +14,7 @@ locals {
     "vda" = {
       name        = "fabrikam-vda"
       description = "Managed by citrix-netpolicy"
+      tier        = "vda"
     }
   }
 

@@ -7,11 +7,18 @@ resource "aws_security_group" "tier" {
   name_prefix = "${each.value.name}-"
   description = each.value.description
   vpc_id      = var.vpc_id
-  tags        = merge(var.tags, { Name = each.value.name })
 
-  # A group in use cannot be destroyed, so its successor comes first.
+  tags = merge(var.tags, {
+    Name                          = each.value.name
+    "citrix-netpolicy:deployment" = local.deployment
+    "citrix-netpolicy:tier"       = each.value.tier
+  })
+
+  # A group in use cannot be destroyed, so its successor comes first. A group that was taken over keeps its own
+  # description, since no group can change that.
   lifecycle {
     create_before_destroy = true
+    ignore_changes        = [description]
   }
 }
 

@@ -3,6 +3,8 @@
 # Network: main
 
 locals {
+  deployment = "harbour"
+
   # The groups of each tier. A tier has more than one when its rules exceed the quota of a group.
   tiers = {
     controllers = ["controllers", "controllers/2", "controllers/3"]
@@ -14,26 +16,32 @@ locals {
     "controllers" = {
       name        = "harbour-controllers"
       description = "Managed by citrix-netpolicy"
+      tier        = "controllers"
     }
     "controllers/2" = {
       name        = "harbour-controllers-2"
       description = "Managed by citrix-netpolicy"
+      tier        = "controllers"
     }
     "controllers/3" = {
       name        = "harbour-controllers-3"
       description = "Managed by citrix-netpolicy"
+      tier        = "controllers"
     }
     "hosts" = {
       name        = "harbour-hosts"
       description = "Managed by citrix-netpolicy"
+      tier        = "hosts"
     }
     "storefront" = {
       name        = "harbour-storefront"
       description = "Managed by citrix-netpolicy"
+      tier        = "storefront"
     }
     "storefront/2" = {
       name        = "harbour-storefront-2"
       description = "Managed by citrix-netpolicy"
+      tier        = "storefront"
     }
   }
 

@@ -2,19 +2,34 @@
 // Deployment: harbour
 // Network: main
 
+metadata name = 'Network security groups of harbour, network main'
+metadata description = 'Network security groups with the rules that Citrix components need, and no others.'
+
 @description('Optional. Azure region of the network security groups.')
 param location string = resourceGroup().location
 
 @description('Optional. Tags of every resource.')
+#disable-next-line use-user-defined-types
 param tags object = {}
 
-@description('Optional. Begins the name of every network security group.')
-param namePrefix string = 'nsg-harbour-'
+@export()
+@sealed()
+@description('A text for each tier that has a network security group.')
+type networkSecurityGroupTexts = {
+  controllers: string
+  gateway: string
+  hosts: string
+  storefront: string
+}
 
+@description('Network security group of tier controllers.')
 resource nsg_controllers 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
-  name: '${namePrefix}controllers'
+  name: 'nsg-harbour-controllers'
   location: location
-  tags: tags
+  tags: union(tags, {
+    'citrix-netpolicy:deployment': 'harbour'
+    'citrix-netpolicy:tier': 'controllers'
+  })
   properties: {
     securityRules: [
       {
@@ -170,10 +185,14 @@ resource nsg_controllers 'Microsoft.Network/networkSecurityGroups@2025-05-01' = 
   }
 }
 
+@description('Network security group of tier gateway.')
 resource nsg_gateway 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
-  name: '${namePrefix}gateway'
+  name: 'nsg-harbour-gateway'
   location: location
-  tags: tags
+  tags: union(tags, {
+    'citrix-netpolicy:deployment': 'harbour'
+    'citrix-netpolicy:tier': 'gateway'
+  })
   properties: {
     securityRules: [
       {
@@ -278,10 +297,14 @@ resource nsg_gateway 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
   }
 }
 
+@description('Network security group of tier hosts.')
 resource nsg_hosts 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
-  name: '${namePrefix}hosts'
+  name: 'nsg-harbour-hosts'
   location: location
-  tags: tags
+  tags: union(tags, {
+    'citrix-netpolicy:deployment': 'harbour'
+    'citrix-netpolicy:tier': 'hosts'
+  })
   properties: {
     securityRules: [
       {
@@ -375,10 +398,14 @@ resource nsg_hosts 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
   }
 }
 
+@description('Network security group of tier storefront.')
 resource nsg_storefront 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
-  name: '${namePrefix}storefront'
+  name: 'nsg-harbour-storefront'
   location: location
-  tags: tags
+  tags: union(tags, {
+    'citrix-netpolicy:deployment': 'harbour'
+    'citrix-netpolicy:tier': 'storefront'
+  })
   properties: {
     securityRules: [
       {
@@ -442,7 +469,7 @@ resource nsg_storefront 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
 }
 
 @description('Resource id of the network security group of each tier.')
-output networkSecurityGroupIds object = {
+output networkSecurityGroupIds networkSecurityGroupTexts = {
   controllers: nsg_controllers.id
   gateway: nsg_gateway.id
   hosts: nsg_hosts.id
@@ -450,7 +477,7 @@ output networkSecurityGroupIds object = {
 }
 
 @description('Name of the network security group of each tier.')
-output networkSecurityGroupNames object = {
+output networkSecurityGroupNames networkSecurityGroupTexts = {
   controllers: nsg_controllers.name
   gateway: nsg_gateway.name
   hosts: nsg_hosts.name

@@ -7,5 +7,3 @@ param location = 'westeurope'
 param tags = {
   Owner: 'network-team'
 }
-
-param namePrefix = 'nsg-harbour-'

@@ -3,18 +3,24 @@
 # Network: main
 
 locals {
+  deployment = "harbour"
+
   groups = {
     "controllers" = {
       name = "nsg-harbour-controllers"
+      tier = "controllers"
     }
     "gateway" = {
       name = "nsg-harbour-gateway"
+      tier = "gateway"
     }
     "hosts" = {
       name = "nsg-harbour-hosts"
+      tier = "hosts"
     }
     "storefront" = {
       name = "nsg-harbour-storefront"
+      tier = "storefront"
     }
   }
 
