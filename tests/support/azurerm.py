@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 PLUGINS: Final = "CITRIX_NETPOLICY_AZURERM_PLUGINS"
 SUBSCRIPTION: Final = "00000000-0000-0000-0000-000000000001"
 
-_SOURCE: Final = "registry.terraform.io/hashicorp/azurerm"
 _TESTS: Final = Path(__file__).parent.parent
 _SCHEMA: Final = _TESTS / "data" / "azurerm-network-schema.json"
 
@@ -113,8 +112,12 @@ def azurerm(tmp_path_factory: pytest.TempPathFactory) -> Azurerm:
         "NO_PROXY": "127.0.0.1",
     }
     plugins = os.environ.get(PLUGINS)
-    mirror = Path(plugins).absolute() if plugins else _standin_mirror(folder, binary, environment)
-    config.write_text(_cli_config(folder, mirror), encoding="utf-8")
+    mirror = (
+        Path(plugins).absolute()
+        if plugins
+        else standin_mirror(folder, binary, environment, _SCHEMA, "azurerm")
+    )
+    config.write_text(mirror_config(folder, mirror), encoding="utf-8")
     initialized = folder / "initialized"
     required = {"required_providers": {"azurerm": {"source": "hashicorp/azurerm"}}}
     real.lay(initialized, {"main.tf.json": json.dumps({"terraform": required})})
@@ -129,27 +132,30 @@ def azurerm(tmp_path_factory: pytest.TempPathFactory) -> Azurerm:
     return helper
 
 
-def _standin_mirror(folder: Path, binary: str, environment: Mapping[str, str]) -> Path:
-    """Return a filesystem mirror that holds the stand-in."""
+def standin_mirror(
+    folder: Path, binary: str, environment: Mapping[str, str], schema: Path, provider: str
+) -> Path:
+    """Return a filesystem mirror that holds the stand-in for a provider: `azurerm` or `aws`."""
     try:
         found = importlib.util.find_spec("tf.runner")
     except ModuleNotFoundError:
         found = None
     if found is None:
-        real.absent("the package `tf`, on which the stand-in for azurerm stands, is absent")
-    version = json.loads(_SCHEMA.read_text(encoding="utf-8"))["version"]
+        real.absent("the package `tf`, on which stand-ins for providers stand, is absent")
+    version = json.loads(schema.read_text(encoding="utf-8"))["version"]
     done = subprocess.run([binary, "version", "-json"], env=environment, capture_output=True, check=True)
     mirror = folder / "mirror"
     plugin = (
         mirror
-        / _SOURCE
+        / f"registry.terraform.io/hashicorp/{provider}"
         / version
         / json.loads(done.stdout)["platform"]
-        / f"terraform-provider-azurerm_v{version}"
+        / f"terraform-provider-{provider}_v{version}"
     )
     home = folder / "home"  # `tf` keeps a certificate there
     home.mkdir()
-    command = shlex.join([sys.executable, "-P", "-m", "support.standin", str(_SCHEMA)])
+    module = {"azurerm": "support.standin", "aws": "support.standin.aws"}[provider]
+    command = shlex.join([sys.executable, "-P", "-m", module, str(schema)])
     paths = (
         f"HOME={shlex.quote(str(home))} PYTHONPATH={shlex.quote(str(_TESTS))}${{PYTHONPATH:+:$PYTHONPATH}}"
     )
@@ -158,8 +164,8 @@ def _standin_mirror(folder: Path, binary: str, environment: Mapping[str, str]) -
     return mirror
 
 
-def _cli_config(folder: Path, mirror: Path) -> str:
-    """Return a Terraform CLI configuration: azurerm from a mirror, and no other provider from anywhere."""
+def mirror_config(folder: Path, mirror: Path) -> str:
+    """Return a Terraform CLI configuration: providers from a mirror, and from nowhere else."""
     cache = folder / "plugin-cache"
     cache.mkdir()
     path = f"filesystem_mirror {{\npath = {json.dumps(str(mirror))}\n}}"

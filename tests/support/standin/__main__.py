@@ -5,17 +5,15 @@ from __future__ import annotations
 import json
 import os
 import sys
-import threading
-import time
 from pathlib import Path
 from typing import Any, Final
 
 from tf import runner, types  # type: ignore[import-untyped]
-from tf.gen import tfplugin_pb2 as pb  # type: ignore[import-untyped]
 from tf.iface import Provider, Resource  # type: ignore[import-untyped]
-from tf.schema import Attribute, Block, NestedBlock, NestMode, Schema  # type: ignore[import-untyped]
 
 from support.standin.limits import problems
+from support.standin.process import end_with_parent
+from support.standin.schema import schema_of
 
 # azurerm makes these anew when one of these arguments changes; the schema does not tell.
 _FORCES_NEW: Final = {
@@ -52,68 +50,6 @@ _PROVIDER: Final = {
     },
     "block_types": {"features": {"nesting_mode": "list", "block": {}, "min_items": 1, "max_items": 1}},
 }
-
-
-class _Type(types.TfType):  # type: ignore[misc]
-    """A type as the schema writes it; values pass as Terraform sends them."""
-
-    def __init__(self, written: Any) -> None:
-        self.written = written
-
-    def encode(self, value: Any) -> Any:
-        return value
-
-    def decode(self, value: Any) -> Any:
-        return value
-
-    def tf_type(self) -> bytes:
-        return json.dumps(self.written).encode()
-
-
-class _NestedBlock(NestedBlock):  # type: ignore[misc]
-    """A nested block of any mode; values pass as Terraform sends them."""
-
-    def __init__(self, name: str, written: dict[str, Any]) -> None:
-        # `tf` knows no lists of blocks, though the protocol does.
-        self.mode = pb.Schema.NestedBlock.NestingMode.Value(written["nesting_mode"].upper())
-        limits = {limit: written[limit] for limit in ("min_items", "max_items") if limit in written}
-        super().__init__(name, NestMode.Single, Block(*_content(written["block"])), **limits)
-
-    def to_pb(self) -> Any:
-        message = super().to_pb()
-        message.nesting = self.mode
-        return message
-
-    def encode(self, value: Any) -> Any:
-        return value
-
-    def decode(self, value: Any) -> Any:
-        return value
-
-    def semantically_equal(self, a_decoded: Any, b_decoded: Any) -> bool:
-        return bool(a_decoded == b_decoded)
-
-
-def _content(block: dict[str, Any]) -> tuple[list[Any], list[Any]]:
-    """Return the arguments of `Block` for a block as the schema writes it."""
-    attributes = [
-        Attribute(
-            name,
-            _Type(written["type"]),
-            required=written.get("required"),
-            optional=written.get("optional"),
-            computed=written.get("computed"),
-            requires_replace=name in _FORCES_NEW,
-        )
-        for name, written in block.get("attributes", {}).items()
-        if not written.get("write_only")  # the protocol of `tf` is older than these
-    ]
-    return attributes, [_NestedBlock(*pair) for pair in block.get("block_types", {}).items()]
-
-
-def _schema(written: dict[str, Any]) -> Any:
-    attributes, blocks = _content(written["block"])
-    return Schema(attributes, written["version"], blocks)
 
 
 class _Echo(Resource):  # type: ignore[misc]
@@ -170,7 +106,7 @@ class _Azurerm(Provider):  # type: ignore[misc]
 
     def __init__(self, schemas: dict[str, Any]) -> None:
         self.resources = [
-            type(name, (_Echo,), {"type_name": name, "schema": _schema(schema)})
+            type(name, (_Echo,), {"type_name": name, "schema": schema_of(schema, _FORCES_NEW)})
             for name, schema in schemas.items()
         ]
 
@@ -181,7 +117,7 @@ class _Azurerm(Provider):  # type: ignore[misc]
         return "registry.terraform.io/hashicorp/azurerm"
 
     def get_provider_schema(self, diags: Any) -> Any:
-        return _schema({"block": _PROVIDER, "version": 0})
+        return schema_of({"block": _PROVIDER, "version": 0})
 
     def validate_config(self, diags: Any, config: Any) -> None:
         """Accept what fits the schema."""
@@ -201,15 +137,8 @@ class _Azurerm(Provider):  # type: ignore[misc]
         return self.resources
 
 
-def _end_with(parent: int) -> None:
-    """End this process when Terraform has ended without saying so."""
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)
-
-
 def _main() -> None:
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    end_with_parent()
     schemas = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))["resource_schemas"]
     runner.run_provider(_Azurerm(schemas))
 
