@@ -14,6 +14,7 @@ import pytest
 from hypothesis import settings
 from support import real
 from support.azurerm import azurerm
+from support.compiler import bicep_compiler
 
 from citrix_netpolicy.syntax import hcl
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from citrix_netpolicy import Compilation
 
-__all__ = ["azurerm"]  # a fixture that lives beside what it offers
+__all__ = ["azurerm", "bicep_compiler"]  # fixtures that live beside what they offer
 
 # A busy machine is no bug.
 settings.register_profile("unhurried", deadline=None)

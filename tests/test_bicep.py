@@ -1,4 +1,4 @@
-"""Target `bicep`, judged by parsers of others, by the types of Bicep, and by the compiler if there is one."""
+"""Target `bicep`, judged by parsers of others and by the types of Bicep."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import difflib
 import json
 import random
 import re
-import shutil
-import subprocess
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -18,15 +16,15 @@ from support import bicep, real
 from support.strategies import TryLaw, examples
 from test_terraform_azure import FORMS, compiled
 
-from citrix_netpolicy import Deployment, InputError, compile_deployment, traffic_of
+from citrix_netpolicy import Deployment, InputError, TargetError, compile_deployment, render, traffic_of
 from citrix_netpolicy.syntax import document
 from citrix_netpolicy.syntax.bicep import read_module, string, value
-from citrix_netpolicy.targets.azure.arm import properties_of
+from citrix_netpolicy.targets.azure import bicep as azure_bicep
+from citrix_netpolicy.targets.azure.arm import properties_of, resource_of
 from citrix_netpolicy.targets.azure.groups import network_security_groups
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 # A custom flow whose reason holds all that a string of Bicep gives a meaning.
 NASTY_REASON = "it's ${location} \\${tags} \\ \\\\${ $${ '''${x}''' // é 😀 {{ name }} {% raw %}"
@@ -90,7 +88,7 @@ def test_both_parsers_read_the_module(case: real.Case, files: dict[str, str]) ->
     declared = {
         f"{kinds[node.type.removesuffix('_declaration')]}.{bicep.text_of(node.named_children[0])}"
         for node in root.named_children
-        if node.type.endswith("_declaration")
+        if node.type.removesuffix("_declaration") in kinds
     }
     assert bicep.pycep_keys(files["main.bicep"]) == declared
     assert {f"resources.{symbol}" for symbol in bicep.resources_of(root)} < declared
@@ -494,32 +492,27 @@ def test_a_bad_api_version_is_refused(version: str) -> None:
         versioned(version)
 
 
-# The compiler
+def test_the_group_of_a_tier_that_is_gone_is_told() -> None:
+    data = {**compiled_data(), "cloud": "azure", "flows": {}}
+    first = render(real.compile_data(data), "bicep")
+    assert not [finding for finding in first.findings if finding.code == "group-left-behind"]
+    del data["tiers"]["pvs"]
+    data["features"] = {}
+    data["parameters"] = {}
+    second = render(real.compile_data(data), "bicep", previous=first.files)
+    assert [finding.subject for finding in second.findings if finding.code == "group-left-behind"] == ["pvs"]
+    third = render(real.compile_data(data), "bicep", previous=second.files)
+    assert not [finding for finding in third.findings if finding.code == "group-left-behind"]
 
 
-@pytest.fixture(scope="module")
-def compiler() -> str:
-    found = shutil.which("bicep")
-    if found is None:
-        # No registry carries it, so nobody is asked to have it.
-        pytest.skip("there is no `bicep` on PATH")
-    return found
-
-
-def test_the_compiler_accepts_the_module(compiler: str, files: dict[str, str], tmp_path: Path) -> None:
-    real.lay(tmp_path, files)
-
-    def run(*arguments: str) -> str:
-        done = subprocess.run(
-            [compiler, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        # Warnings leave the exit code alone.
-        assert "Warning" not in done.stderr, done.stderr
-        return done.stdout
-
-    run("build", "main.bicep", "--stdout")
-    run("build-params", "main.bicepparam", "--stdout")
-    run("lint", "main.bicep")
-    for name in ("main.bicep", "main.bicepparam"):
-        assert run("format", name, "--stdout") == files[name]
+@pytest.mark.parametrize("limit", ["_RESOURCE_BYTES", "_TEMPLATE_BYTES"])
+def test_what_is_larger_than_azure_takes_is_refused(limit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = compiled(**FORMS["prefixes"])
+    groups = network_security_groups(case.policy, case.options).groups
+    largest = max(len(json.dumps(resource_of(group))) for group in groups)
+    monkeypatch.setattr(azure_bicep, limit, largest - 1)
+    with pytest.raises(TargetError, match="bytes") as caught:
+        case.files("bicep")
+    assert {problem.code for problem in caught.value.problems} == {"over-limit"}
+    monkeypatch.setattr(azure_bicep, limit, largest * 100)
+    assert case.files("bicep")

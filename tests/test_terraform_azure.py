@@ -12,13 +12,15 @@ import pytest
 from support import real
 from support.azurerm import SUBSCRIPTION, Azurerm
 
-from citrix_netpolicy import traffic_of
+from citrix_netpolicy import render, traffic_of
 from citrix_netpolicy.found import folder
 from citrix_netpolicy.targets.azure.groups import network_security_groups
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from citrix_netpolicy.found import Found
 
 SUBNET = (
     f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg/providers/Microsoft.Network/virtualNetworks/v/subnets/"
@@ -216,3 +218,36 @@ def test_a_site_that_grows_destroys_nothing(
     assert len([event for event in site.apply() if event.kind == "apply_start"]) == len(updated)
     groups = network_security_groups(after.policy, after.options).groups
     assert len(updated) <= len(groups)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["prefixes", "groups"])
+def test_a_renamed_tier_destroys_nothing(form: str, azurerm: Azurerm, tmp_path: Path) -> None:
+    data = {**reference(), **FORMS[form]}
+    first = dict(render(real.compile_data(data), "terraform").files)
+    site = azurerm.site(tmp_path / "site", first, ARGUMENTS)
+    site.create()
+    data["tiers"] = {"brokers" if name == "ddc" else name: tier for name, tier in data["tiers"].items()}
+    data["tiers"]["brokers"]["renamed-from"] = "ddc"
+    compilation = real.compile_data(data)
+    second = dict(render(compilation, "terraform", previous=first).files)
+    was, now = (_found(files) for files in (first, second))
+    assert traffic_of(now.groups) == traffic_of(was.groups)
+    site.place(second)
+    changes = planned(site.plan())
+    assert {tuple(change["change"]["actions"]) for change in changes.values()} == {("no-op",), ("update",)}
+    updated = {address for address, change in changes.items() if change["change"]["actions"] == ["update"]}
+    assert f'{GROUP}.tier["ddc"]' in updated
+    for address, change in changes.items():
+        if address.startswith(f"{GROUP}."):
+            one, two = (_priorities(change["change"][when]) for when in ("before", "after"))
+            assert sorted(one.values()) == sorted(two.values())
+            for way in ("Inbound", "Outbound"):
+                assert one[way, f"deny-all-{way.lower()}"] == two[way, f"deny-all-{way.lower()}"] == 4096
+    assert len([event for event in site.apply() if event.kind == "apply_start"]) == len(updated)
+
+
+def _found(files: dict[str, str]) -> Found:
+    beside = {"fqdn-allowlist.json", "fqdn-allowlist.md", "identities.json"}
+    ours = {name: text for name, text in files.items() if name not in beside}
+    return folder.read(ours, "terraform", "azure")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from citrix_netpolicy.errors import Problem, TargetError
+from citrix_netpolicy.findings import Finding
 from citrix_netpolicy.syntax.bicep import Call, Expression, member
 from citrix_netpolicy.syntax.bicep import render as render_template
 from citrix_netpolicy.targets import Output
@@ -13,7 +16,7 @@ from citrix_netpolicy.targets.azure import arm
 from citrix_netpolicy.targets.azure.groups import network_security_groups
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from citrix_netpolicy.identities import Identities
     from citrix_netpolicy.policy import Policy
@@ -22,6 +25,10 @@ if TYPE_CHECKING:
 
 __all__ = ["FILES", "Named", "context_of", "render", "symbol_of"]
 
+# The documented limits of a resource and of a template; what Bicep adds to the rules is small beside that.
+_RESOURCE_BYTES: Final = 1_000_000
+_TEMPLATE_BYTES: Final = 4_000_000
+_SMALLER: Final = "use fewer or wider prefixes, or describe parts of the site in deployments of their own"
 FILES: Final = ("README.md", "bicepconfig.json", "main.bicep", "main.bicepparam")
 
 
@@ -50,8 +57,40 @@ def render(policy: Policy, options: Options, identities: Identities) -> Output:
     context["example"] = member(next((group.tier for group in groups), "TIER"))
     context["titles"] = dict(sorted(options.names.titles.items()))
     context["table"] = [arm.row_of(group, rule) for group in groups for rule in group.rules]
+    problems = [*_too_large(groups)]
+    if problems:
+        raise TargetError(problems)
     files = {name: render_template(f"bicep/{name}.j2", **context) for name in FILES}
-    return Output(files, found.rule_counts, found.findings, found.identities)
+    findings = (*found.findings, *_left_behind(groups, identities))
+    return Output(files, found.rule_counts, findings, found.identities)
+
+
+def _too_large(groups: Iterable[NetworkSecurityGroup]) -> Iterator[Problem]:
+    """Yield a problem where a resource, or the template of the module, is larger than Azure takes."""
+    whole = 0
+    for group in groups:
+        size = len(json.dumps(arm.resource_of(group)))
+        whole += size
+        if size > _RESOURCE_BYTES:
+            message = f"the group of tier `{group.tier}` has {size:,} bytes; Azure takes {_RESOURCE_BYTES:,}"
+            yield Problem(code="over-limit", message=message, path=("tiers", group.tier), hint=_SMALLER)
+    if whole > _TEMPLATE_BYTES:
+        message = f"the template has {whole:,} bytes; Azure takes {_TEMPLATE_BYTES:,}"
+        yield Problem(code="over-limit", message=message, hint=_SMALLER)
+
+
+def _left_behind(groups: Iterable[NetworkSecurityGroup], identities: Identities) -> Iterator[Finding]:
+    """Yield a finding for each group of the last run whose tier is gone."""
+    last = identities.last()
+    tiers = {group.tier for group in groups}
+    for group in last.groups if last else ():
+        if group.tier not in tiers:
+            yield Finding(
+                "group-left-behind",
+                group.tier,
+                f"tier `{group.tier}` is gone, and a deployment leaves its group where it is, with all rules",
+                "deploy the module as a deployment stack, or delete the group once nothing carries it",
+            )
 
 
 class Named(NamedTuple):
