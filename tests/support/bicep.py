@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from tree_sitter import Node
 
-FUNCTIONS: Final = frozenset({"description", "export", "resourceGroup", "sealed", "union"})
+FUNCTIONS: Final = frozenset({"description", "resourceGroup", "union"})
 
 _TYPES: Final = Path(__file__).parent.parent / "data" / "bicep-types-nsg.json"
 _REQUIRED: Final = 1

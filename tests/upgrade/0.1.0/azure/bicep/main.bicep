@@ -12,8 +12,6 @@ param location string = resourceGroup().location
 #disable-next-line use-user-defined-types
 param tags object = {}
 
-@export()
-@sealed()
 @description('A text for each tier that has a network security group.')
 type networkSecurityGroupTexts = {
   controllers: string
