@@ -323,3 +323,28 @@ def test_all_findings_are_justified(scanners: Scanners) -> None:
         assert justification.reason
         if justification.only:
             assert places[finding] == justification.only, finding
+
+
+def test_what_the_page_suppresses_for_trivy_is_the_gateway_and_nothing_else(
+    scanners: Scanners, tmp_path: Path
+) -> None:
+    page = (_CHECKOUT / "docs" / "scanners.md").read_text(encoding="utf-8")
+    policy = tmp_path / "ignore.rego"
+    policy.write_text(page.partition("```rego\n")[2].partition("```")[0], encoding="utf-8")
+    folder = tmp_path / "module"
+    shutil.copytree(_EXAMPLES / "terraform" / "azure-reference" / "module", folder)
+
+    def findings() -> set[tuple[str, str]]:
+        options = ["--skip-check-update", "--skip-version-check", "--disable-telemetry", "--format", "json"]
+        report, _ = _run([scanners.trivy, "config", *options, "--ignore-policy", str(policy), str(folder)])
+        return {(check, resource) for check, _, resource in _trivy_findings(report)}
+
+    assert findings() == set()
+    rules = folder / "rules.tf"
+    text = rules.read_text(encoding="utf-8")
+    # Whoever opens another group is still told.
+    key = next(key for key in re.findall(r'^    "(vda/ingress/allow[^"]*)" = ', text, re.MULTILINE))
+    head, name, body = text.partition(f'    "{key}" = {{\n')
+    body = re.sub(r"source_address_prefix( +)= .*", r'source_address_prefix\1= "*"', body, count=1)
+    rules.write_text(head + name + body, encoding="utf-8")
+    assert ("AZU-0047", 'azurerm_network_security_group.tier["vda"]') in findings()
