@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import sys
 from typing import TYPE_CHECKING, Final
 
 from citrix_netpolicy import limits
@@ -13,7 +14,7 @@ from citrix_netpolicy.errors import InputError, Mark, Problem
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["read_file"]
+__all__ = ["read_file", "read_standard_input"]
 
 # A FIFO or a device must not make us wait, not even to be opened.
 _FLAGS: Final = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_BINARY", "O_CLOEXEC", "O_NONBLOCK"))
@@ -46,6 +47,16 @@ def read_file(path: Path, limit: int = limits.INPUT_BYTES, *, follow: bool = Tru
     if len(content) > limit:
         raise _refusal(f"the file is larger than {limit // 1024 // 1024} MiB", name, code="too-large")
     return content
+
+
+def read_standard_input() -> bytes:
+    """Return what standard input holds, up to one byte more than is read of a file. Raises InputError."""
+    try:
+        return sys.stdin.buffer.read(limits.INPUT_BYTES + 1)
+    except (OSError, ValueError, AttributeError) as error:  # it may be closed, or not be there at all
+        reason = getattr(error, "strerror", None) or "it is closed"
+        problem = Problem(code="unreadable", message=f"cannot read standard input: {reason}")
+        raise InputError(problem) from None
 
 
 def _refusal(message: str, name: str, *, code: str = "not-a-file") -> InputError:

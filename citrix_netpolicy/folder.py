@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from citrix_netpolicy import disk, journal, limits
+from citrix_netpolicy.beside import files_beside
 from citrix_netpolicy.errors import InputError, Mark, NetpolicyError, OutputError, Problem, clean
 from citrix_netpolicy.files import read_file
 from citrix_netpolicy.findings import Finding, Severity
@@ -150,11 +151,19 @@ def _holds(path: Path, text: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """What an update of a folder did: the module, the names of the files that changed, and what to know."""
+    """What an update of a folder did: the module, what became of files, and what to know.
+
+    `changes` maps the names of files to `new`, `changed` or `removed`; those that stay are not among them.
+    """
 
     module: Module
-    changed: tuple[str, ...] = ()
+    changes: Mapping[str, str] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
+
+    @property
+    def changed(self) -> tuple[str, ...]:
+        """The names of the files that are not as they were."""
+        return tuple(self.changes)
 
 
 def update_folder(folder: str | Path, make: Callable[[Mapping[str, str]], Module]) -> Update:
@@ -185,15 +194,21 @@ def update_folder(folder: str | Path, make: Callable[[Mapping[str, str]], Module
                 module = make(previous_files(folder))
             wanted = _with_manifest(module)
             _refuse_foreign(folder, wanted)
-            changed = [line.partition(":")[0] for line in _differences(folder, wanted)]
-            if changed:
-                contents = {name: wanted[name].encode() if name in wanted else None for name in changed}
+            lines = [line.rpartition(": ") for line in _differences(folder, wanted)]
+            changes = {name: _CHANGES[what] for name, _, what in lines}
+            if changes:
+                contents = {name: wanted[name].encode() if name in wanted else None for name in changes}
                 findings += _left_over(journal.change(folder, contents))
+            findings += files_beside(folder, wanted)
         except NetpolicyError as error:
             for finding in findings:
                 error.add_note(finding.message)
             raise
-    return Update(module, tuple(changed), tuple(findings))
+    return Update(module, changes, tuple(findings))
+
+
+# What is done about a file of which this is told.
+_CHANGES: Final = {"missing": "new", "out of date": "changed", "no longer generated": "removed"}
 
 
 def write_folder(folder: str | Path, module: Module) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import re
@@ -15,7 +16,7 @@ import pytest
 from support import faults
 
 import citrix_netpolicy
-from citrix_netpolicy import Deployment, cli, compile_deployment, render
+from citrix_netpolicy import Deployment, cli, compile_deployment, limits, render
 from citrix_netpolicy.folder import MANIFEST
 
 if TYPE_CHECKING:
@@ -222,9 +223,9 @@ def test_the_summary_is_on_stderr(one: Path, tmp_path: Path, capsys: pytest.Capt
     counts = ", ".join(f"{group.tier} {len(group.rules)}" for group in policy.groups)
     assert lines[1] == f"  network main: {counts}"
     assert re.fullmatch(
-        rf"{len(omissions)} entries produced no rules \(.*\); use --verbose to list them", lines[-1]
+        rf"{len(omissions)} entries produced no rules \(.*\); use --verbose to list them", lines[-2]
     )
-    numbers = re.findall(r"[(,] ?([0-9]+) ", lines[-1])
+    numbers = re.findall(r"[(,] ?([0-9]+) ", lines[-2])
     assert sum(map(int, numbers)) == len(omissions)
 
 
@@ -240,7 +241,7 @@ def test_verbose_names_every_entry(one: Path, tmp_path: Path, capsys: pytest.Cap
             "certificate: maximal pairs",
             line,
         )
-    assert lines[start + 1 :] == [f"  {omission.entry}: {omission}" for omission in omissions]
+    assert lines[start + 1 : -1] == [f"  {omission.entry}: {omission}" for omission in omissions]
     assert all(str(omission) for omission in omissions)
 
 
@@ -490,3 +491,172 @@ def test_json_tells_programs_what_is_wrong(tmp_path: Path, capsys: pytest.Captur
     (problem,) = json.loads(capsys.readouterr().out)["problems"]
     assert problem["path"] == ["tiers", "ddc", "subnets", 0]
     assert problem["location"] == {"file": str(file), "line": 4, "column": 9}
+
+
+# Terminal manners
+
+
+def test_a_run_says_what_became_of_files(
+    one: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+
+    def said() -> list[str]:
+        assert _compile(one, out) == 0
+        lines = capsys.readouterr().err.splitlines()
+        return [line for line in lines if str(out) in line]
+
+    (first,) = said()
+    assert re.match(r"wrote [0-9]+ files in .*: .* and [0-9]+ more", first)
+    assert said() == [f"{out} is up to date"]
+    one.write_text(ONE.replace("10.0.2.0/24", "10.0.2.0/25"), encoding="utf-8")
+    (out / "main.tf").unlink()
+    assert [line.split(" file")[0] for line in said()] == ["wrote 1", "changed 1"]
+
+
+def test_the_report_for_programs_says_what_became_of_files(
+    one: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for what in ({"new"}, set()):
+        assert _compile(one, tmp_path / "out", "--format", "json") == 0
+        assert set(json.loads(capsys.readouterr().out)["files"].values()) == what
+
+
+def test_a_deployment_comes_from_standard_input(
+    one: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert _compile(one, tmp_path / "file") == 0
+    _feed(monkeypatch, ONE.encode())
+    assert _compile(Path("-"), tmp_path / "stdin") == 0
+    assert _texts(tmp_path / "stdin") == _texts(tmp_path / "file")
+    capsys.readouterr()
+    _feed(monkeypatch, ONE.replace("vda:", "vdaa:").encode())
+    assert _compile(Path("-"), tmp_path / "bad") == 2
+    assert capsys.readouterr().err.startswith("error: <stdin>:5:10: ")
+    _feed(monkeypatch, b"\xff")
+    assert _compile(Path("-"), tmp_path / "bad") == 2
+    monkeypatch.setattr(sys, "stdin", None)
+    assert _compile(Path("-"), tmp_path / "bad") == 2
+    assert "cannot read standard input" in capsys.readouterr().err
+    assert not (tmp_path / "bad").exists()
+
+
+def _feed(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+
+
+def _texts(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+def test_catalog_alone_shows_its_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["catalog"]) == 0
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    assert "export" in printed.out
+    assert "examples:" in printed.out
+
+
+@pytest.mark.parametrize(
+    ("words", "usage", "told"),
+    [
+        (["compile", "x", "--target", "aws", "--out", "y", "--chekc"], "compile", "--check"),
+        (["catalog", "list", "--prot", "1"], "catalog list", "--port"),
+        (["catalog", "show", "a", "b"], "catalog show", "b"),
+        (["schema", "--all"], "schema", "--all"),
+    ],
+)
+def test_a_wrong_option_shows_the_usage_of_its_verb(
+    words: list[str], usage: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(words) == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith(f"usage: citrix-netpolicy {usage} ")
+    assert told in printed.splitlines()[-1]
+
+
+@pytest.mark.parametrize("verb", [*cli.VERBS])
+def test_the_help_of_a_verb_ends_with_examples_that_are_understood(
+    verb: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main([verb, "--help"]) == 0
+    examples = capsys.readouterr().out.partition("examples:\n")[2].splitlines()
+    assert examples
+    for line in examples:
+        words = line.partition(" <")[0].partition(" >")[0].split()
+        assert words[:2] == ["citrix-netpolicy", verb]
+        assert cli._parser(words[1:]).parse_args(words[1:]).run
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("environment", "is_coloured"),
+    [({"TERM": "xterm"}, True), ({"TERM": "dumb"}, False), ({"TERM": "xterm", "NO_COLOR": "1"}, False)],
+)
+def test_a_terminal_gets_colours_unless_it_asks_for_none(
+    environment: dict[str, str],
+    is_coloured: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    terminal = _Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    file = _file(tmp_path, ONE.replace("ddc:", '"\\e[31mddc":'))
+    assert _compile(file, tmp_path / "out") == 2
+    line = terminal.getvalue()
+    assert line.startswith("\x1b[1;31merror:\x1b[0m " if is_coloured else "error: ")
+    # What the input holds acts on no terminal.
+    assert "\x1b" not in re.sub(r"\x1b\[(?:1;31|1;33|1;36|0)m", "", line)
+    assert ("\x1b" in line) == is_coloured
+
+
+BESIDE = 'resource "aws_security_group_rule" "more" {}\n'
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("more.tf", f"\n\n{BESIDE}", "more.tf:3:1"),
+        ("more.tf.json", '{"resource": {"aws_vpc_security_group_ingress_rule": {}}}', "more.tf.json:1:1"),
+        ("more.tofu", BESIDE, "more.tofu:1:1"),
+        ("outputs_more.tf", 'output "x" { value = 1 }\n', ""),
+        ("notes.md", BESIDE, ""),
+        ("tests/more.tf", BESIDE, ""),
+    ],
+)
+def test_a_file_beside_the_module_that_acts_on_groups_is_told(
+    name: str, text: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, out = _file(tmp_path, ONE), tmp_path / "out"
+    assert _compile(one, out) == 0
+    (out / name).write_text(text, encoding="utf-8")
+    capsys.readouterr()
+    assert _compile(one, out, "--format", "json") == 0
+    found = [one for one in json.loads(capsys.readouterr().out)["findings"] if one["code"] == "file-beside"]
+    places = [
+        f"{Path(place['file']).name}:{place['line']}:{place['column']}"
+        for one in found
+        for place in one["locations"]
+    ]
+    assert places == ([told] if told else [])
+    assert (out / name).read_text(encoding="utf-8") == text
+
+
+def test_a_file_beside_that_cannot_be_read_is_told(
+    one: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert _compile(one, out) == 0
+    (out / "more.tf").write_bytes(b" " * (limits.INPUT_BYTES + 1))
+    (out / "link.tf").symlink_to(one)
+    capsys.readouterr()
+    assert _compile(one, out) == 0
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "[file-beside]" in line]
+    assert "`more.tf` cannot be read" in line

@@ -40,7 +40,7 @@ ORDER = (
     "targets.aws.ec2_json targets.aws.terraform",
     "targets.azure.arm_json targets.azure.bicep targets.azure.terraform",
     "found.folder reports.allowlist reports.catalog reports.catalog_diff inputs.schema inputs.starter",
-    "journal",
+    "journal beside",
     "folder",
     "readback",
     "succession",

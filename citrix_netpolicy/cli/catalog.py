@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from citrix_netpolicy.cli import Exit
 from citrix_netpolicy.cli.arguments import path, port, word
-from citrix_netpolicy.cli.output import say, warn
+from citrix_netpolicy.cli.output import examples, helping, say, warn
 from citrix_netpolicy.errors import InputError, Problem, nearest
 from citrix_netpolicy.inputs.catalog import load_catalog, load_state
 from citrix_netpolicy.inputs.deployment import Deployment
@@ -25,7 +25,14 @@ __all__ = ["add_arguments"]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the verb."""
-    commands = parser.add_subparsers(required=True, metavar="WHAT")
+    examples(
+        parser,
+        "catalog list --role vda --port 1494",
+        "catalog show storefront-fas",
+        "catalog diff 2026.11 --deployment site.yaml",
+    )
+    parser.set_defaults(run=helping(parser))
+    commands = parser.add_subparsers(metavar="WHAT")
 
     list_ = commands.add_parser("list", help="list entries")
     list_.add_argument("--product", type=word, metavar="TEXT", help="only products whose name contains TEXT")

@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING
 
 from citrix_netpolicy.cli import Exit
 from citrix_netpolicy.cli.arguments import path, word
-from citrix_netpolicy.cli.output import say, warn
+from citrix_netpolicy.cli.output import examples, say, warn
 from citrix_netpolicy.compiler import compile_deployment
 from citrix_netpolicy.errors import InputError, NetpolicyError, Problem
+from citrix_netpolicy.files import read_standard_input
 from citrix_netpolicy.findings import Severity
 from citrix_netpolicy.folder import changes_of, differences, previous_files, update_folder
 from citrix_netpolicy.generate import render
 from citrix_netpolicy.inputs.deployment import Deployment
 from citrix_netpolicy.journal import is_interrupted
 from citrix_netpolicy.reports.machine import check_report, compile_report, problem_report
-from citrix_netpolicy.reports.summary import finding_lines, summary_lines
+from citrix_netpolicy.reports.summary import finding_lines, summary_lines, update_lines
+from citrix_netpolicy.syntax import document
 from citrix_netpolicy.targets import TARGETS
 
 if TYPE_CHECKING:
@@ -33,7 +35,18 @@ __all__ = ["add_arguments"]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the verb."""
-    parser.add_argument("deployment", type=path, metavar="DEPLOYMENT", help="the deployment, a YAML file")
+    examples(
+        parser,
+        "compile site.yaml --target terraform --out modules/citrix",
+        "compile site.yaml --target terraform --out modules/citrix --check",
+        "compile - --target bicep --out modules/citrix --network tenant < site.yaml",
+    )
+    parser.add_argument(
+        "deployment",
+        type=path,
+        metavar="DEPLOYMENT",
+        help="a YAML file; - is standard input",
+    )
     parser.add_argument("--target", required=True, type=word, metavar="TARGET", help=" | ".join(TARGETS))
     parser.add_argument("--out", required=True, type=path, metavar="DIR", help="the folder to write")
     parser.add_argument(
@@ -69,7 +82,7 @@ def _run(options: argparse.Namespace) -> Exit:
 
 
 def _compile(options: argparse.Namespace) -> Exit:
-    compilation = compile_deployment(Deployment.load(options.deployment), today=date.today())
+    compilation = compile_deployment(_deployment(options.deployment), today=date.today())
 
     def make(previous: Mapping[str, str]) -> Module:
         module = render(
@@ -93,14 +106,22 @@ def _compile(options: argparse.Namespace) -> Exit:
         return Exit.FINDINGS if lines else Exit.DONE
     update = update_folder(options.out, make)
     if options.format == "json":
-        say(compile_report(compilation, update.module, update.findings).splitlines())
+        say(compile_report(compilation, update).splitlines())
     elif options.quiet:
         found = (*update.findings, *_findings(compilation, update.module))
         warn(finding_lines(finding for finding in found if finding.severity != Severity.NOTE))
     else:
         warn(finding_lines(update.findings))
         warn(summary_lines(compilation, update.module, verbose=options.verbose))
+        warn(update_lines(str(options.out), update.changes))
     return Exit.DONE
+
+
+def _deployment(file: Path) -> Deployment:
+    """Return the deployment of a file, or of standard input for `-`; paths in it begin here then."""
+    if str(file) != "-":
+        return Deployment.load(file)
+    return Deployment.from_document(document.parse(read_standard_input(), "<stdin>"))
 
 
 def _findings(compilation: Compilation, module: Module) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from citrix_netpolicy import disk
 from citrix_netpolicy.cli import Exit
 from citrix_netpolicy.cli.arguments import path
-from citrix_netpolicy.cli.output import warn
+from citrix_netpolicy.cli.output import examples, warn
 from citrix_netpolicy.errors import InputError, Problem
 from citrix_netpolicy.inputs.catalog import load_catalog
 from citrix_netpolicy.inputs.starter import starter
@@ -23,6 +23,7 @@ __all__ = ["add_arguments"]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the verb."""
+    examples(parser, "init", "init sites/frankfurt.yaml")
     parser.add_argument("file", nargs="?", type=path, default=Path("deployment.yaml"), metavar="FILE")
     parser.set_defaults(run=_run)
 

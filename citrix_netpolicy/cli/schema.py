@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from citrix_netpolicy.cli import Exit
-from citrix_netpolicy.cli.output import say
+from citrix_netpolicy.cli.output import examples, say
 from citrix_netpolicy.inputs.catalog import load_catalog
 from citrix_netpolicy.inputs.schema import deployment_schema
 
@@ -18,6 +18,7 @@ __all__ = ["add_arguments"]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the verb."""
+    examples(parser, "schema > deployment.schema.json")
     parser.set_defaults(run=_run)
 
 

@@ -14,18 +14,16 @@ if TYPE_CHECKING:
     from citrix_netpolicy.compiler import Compilation
     from citrix_netpolicy.errors import Mark, NetpolicyError, Problem
     from citrix_netpolicy.findings import Finding
-    from citrix_netpolicy.folder import Module
+    from citrix_netpolicy.folder import Update
 
 __all__ = ["check_report", "compile_report", "problem_report"]
 
 _VERSION: Final = 1
 
 
-def compile_report(compilation: Compilation, module: Module, findings: Iterable[Finding]) -> str:
-    """Return what there is to say of a compilation: numbers, findings, and what was left out.
-
-    `findings` are those of the folder; those of the deployment and of the module come with them.
-    """
+def compile_report(compilation: Compilation, update: Update) -> str:
+    """Return what there is to say of a compilation and its folder: numbers, findings, what was left out."""
+    module, findings = update.module, update.findings
     here = ("", *module.outputs)
     ours = [finding for finding in compilation.findings if finding.network in here]
     stats = stats_of(compilation, module)
@@ -36,6 +34,7 @@ def compile_report(compilation: Compilation, module: Module, findings: Iterable[
             "naive": stats.naive,
             "lower_bound": stats.lower_bound,
             "groups": [asdict(group) for group in stats.groups],
+            "files": dict(update.changes),
             "findings": [_finding(one) for one in (*findings, *ours, *module.findings)],
             "accepted": [_finding(one) for one in compilation.accepted if one.network in here],
             "omissions": [

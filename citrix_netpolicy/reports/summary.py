@@ -29,7 +29,7 @@ from citrix_netpolicy.reports.stats import stats_of
 _CROSSINGS: Final = 6  # entries between two places that are named without being asked
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from citrix_netpolicy.compiler import Compilation
     from citrix_netpolicy.errors import NetpolicyError
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from citrix_netpolicy.places import Place
     from citrix_netpolicy.reports.stats import GroupStats
 
-__all__ = ["finding_lines", "problem_lines", "summary_lines"]
+__all__ = ["finding_lines", "problem_lines", "summary_lines", "update_lines"]
 
 
 def problem_lines(error: NetpolicyError) -> Iterator[str]:
@@ -206,3 +206,17 @@ def _kind(omission: Omission) -> str:
             return "not for the Internet"
         case Needless() | NoCommonFamily():
             return "between those ends"
+
+
+_NAMED: Final = 4  # files of a kind that are named
+
+
+def update_lines(folder: str, changes: Mapping[str, str]) -> Iterator[str]:
+    """Yield what became of the files of a folder: which are new, changed and removed."""
+    if not changes:
+        yield f"{folder} is up to date"
+    for what, told in (("new", "wrote"), ("changed", "changed"), ("removed", "removed")):
+        names = [name for name, found in changes.items() if found == what]
+        if names:
+            more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+            yield f"{told} {_counted(len(names), 'file')} in {folder}: {', '.join(names[:_NAMED])}{more}"
