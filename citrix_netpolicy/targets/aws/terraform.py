@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from citrix_netpolicy.errors import Problem, TargetError
-from citrix_netpolicy.policy import Direction, GroupReference, rule_order
+from citrix_netpolicy.policy import Direction, GroupReference, by_peer
 from citrix_netpolicy.syntax import hcl
 from citrix_netpolicy.targets import Output
 from citrix_netpolicy.targets.aws.attributes import attributes_of, rule_key
@@ -60,7 +60,7 @@ def render(policy: Policy, options: Options, identities: Identities) -> Output:
         "titles": dict(sorted(options.names.titles.items())),
         "tiers": {tier: [part.key for part in groups if part.tier == tier] for tier in sorted(keys)},
         "rules": {str(way): _rule_maps(groups, way, keys) for way in Direction},
-        "table": [_row(rule, group) for group in groups for rule in group.rules],
+        "table": [_row(rule, group) for group in groups for rule in sorted(group.rules, key=by_peer)],
     }
     files = {name: hcl.render(f"{_FOLDER}/{name}.j2", **context) for name in FILES}
     return Output(files, found.rule_counts(policy), found.findings, found.identities)
@@ -69,10 +69,10 @@ def render(policy: Policy, options: Options, identities: Identities) -> Output:
 def _rule_maps(
     groups: Sequence[SecurityGroup], direction: Direction, keys: Mapping[str, str]
 ) -> dict[str, dict[str, Any]]:
-    """Return the attributes of every rule of one direction, under its key; by tier, then in rule order."""
+    """Return the attributes of every rule of one direction, under its key; by tier, then by peer."""
     found: dict[str, dict[str, Any]] = {}
     placed = [(group, rule) for group in groups for rule in group.side(direction)]
-    for group, rule in sorted(placed, key=lambda item: (item[0].tier, rule_order(item[1]))):
+    for group, rule in sorted(placed, key=lambda item: (item[0].tier, by_peer(item[1]))):
         key = rule_key(group.tier, rule)
         if key in found:
             message = f"two rules would share the key `{key}`"

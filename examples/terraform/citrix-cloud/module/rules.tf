@@ -39,14 +39,6 @@ locals {
       to_port     = 80
       tier        = "cloud-connector"
     }
-    "cloud-connector/ingress/tcp/80/tier:vda" = {
-      group       = "cloud-connector"
-      description = "Registration and status reports of session hosts to controllers"
-      ip_protocol = "tcp"
-      from_port   = 80
-      to_port     = 80
-      tier        = "vda"
-    }
     "cloud-connector/ingress/tcp/89/tier:cloud-connector" = {
       group       = "cloud-connector"
       description = "Local Host Cache among controllers"
@@ -55,14 +47,6 @@ locals {
       to_port     = 89
       tier        = "cloud-connector"
     }
-    "cloud-connector/ingress/tcp/443/tier:vda" = {
-      group       = "cloud-connector"
-      description = "Registration of WEM agents through Cloud Connectors"
-      ip_protocol = "tcp"
-      from_port   = 443
-      to_port     = 443
-      tier        = "vda"
-    }
     "cloud-connector/ingress/tcp/9095/tier:cloud-connector" = {
       group       = "cloud-connector"
       description = "Orchestration service among controllers"
@@ -70,6 +54,22 @@ locals {
       from_port   = 9095
       to_port     = 9095
       tier        = "cloud-connector"
+    }
+    "cloud-connector/ingress/tcp/80/tier:vda" = {
+      group       = "cloud-connector"
+      description = "Registration and status reports of session hosts to controllers"
+      ip_protocol = "tcp"
+      from_port   = 80
+      to_port     = 80
+      tier        = "vda"
+    }
+    "cloud-connector/ingress/tcp/443/tier:vda" = {
+      group       = "cloud-connector"
+      description = "Registration of WEM agents through Cloud Connectors"
+      ip_protocol = "tcp"
+      from_port   = 443
+      to_port     = 443
+      tier        = "vda"
     }
     "license-server/ingress/tcp/80/10.99.7.0/25" = {
       group       = "license-server"
@@ -106,20 +106,28 @@ locals {
   }
 
   egress_rules = {
-    "cloud-connector/egress/tcp/53/10.98.0.10/31" = {
-      group       = "cloud-connector"
-      description = "Name resolution by Windows servers"
-      ip_protocol = "tcp"
-      from_port   = 53
-      to_port     = 53
-      cidr_ipv4   = "10.98.0.10/31"
-    }
     "cloud-connector/egress/tcp/80/tier:cloud-connector" = {
       group       = "cloud-connector"
       description = "Communication among controllers"
       ip_protocol = "tcp"
       from_port   = 80
       to_port     = 80
+      tier        = "cloud-connector"
+    }
+    "cloud-connector/egress/tcp/89/tier:cloud-connector" = {
+      group       = "cloud-connector"
+      description = "Local Host Cache among controllers"
+      ip_protocol = "tcp"
+      from_port   = 89
+      to_port     = 89
+      tier        = "cloud-connector"
+    }
+    "cloud-connector/egress/tcp/9095/tier:cloud-connector" = {
+      group       = "cloud-connector"
+      description = "Orchestration service among controllers"
+      ip_protocol = "tcp"
+      from_port   = 9095
+      to_port     = 9095
       tier        = "cloud-connector"
     }
     "cloud-connector/egress/tcp/80/tier:vda" = {
@@ -130,22 +138,6 @@ locals {
       to_port     = 80
       tier        = "vda"
     }
-    "cloud-connector/egress/tcp/88/10.98.0.10/31" = {
-      group       = "cloud-connector"
-      description = "Kerberos authentication of Windows servers"
-      ip_protocol = "tcp"
-      from_port   = 88
-      to_port     = 88
-      cidr_ipv4   = "10.98.0.10/31"
-    }
-    "cloud-connector/egress/tcp/89/tier:cloud-connector" = {
-      group       = "cloud-connector"
-      description = "Local Host Cache among controllers"
-      ip_protocol = "tcp"
-      from_port   = 89
-      to_port     = 89
-      tier        = "cloud-connector"
-    }
     "cloud-connector/egress/tcp/89/tier:vda" = {
       group       = "cloud-connector"
       description = "Local Host Cache between controllers and session hosts"
@@ -153,6 +145,22 @@ locals {
       from_port   = 89
       to_port     = 89
       tier        = "vda"
+    }
+    "cloud-connector/egress/tcp/53/10.98.0.10/31" = {
+      group       = "cloud-connector"
+      description = "Name resolution by Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 53
+      to_port     = 53
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "cloud-connector/egress/tcp/88/10.98.0.10/31" = {
+      group       = "cloud-connector"
+      description = "Kerberos authentication of Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 88
+      to_port     = 88
+      cidr_ipv4   = "10.98.0.10/31"
     }
     "cloud-connector/egress/tcp/135/10.98.0.10/31" = {
       group       = "cloud-connector"
@@ -202,22 +210,6 @@ locals {
       to_port     = 3269
       cidr_ipv4   = "10.98.0.10/31"
     }
-    "cloud-connector/egress/tcp/8080/10.98.0.30/32" = {
-      group       = "cloud-connector"
-      description = "Destinations known by name through the proxy"
-      ip_protocol = "tcp"
-      from_port   = 8080
-      to_port     = 8080
-      cidr_ipv4   = "10.98.0.30/32"
-    }
-    "cloud-connector/egress/tcp/9095/tier:cloud-connector" = {
-      group       = "cloud-connector"
-      description = "Orchestration service among controllers"
-      ip_protocol = "tcp"
-      from_port   = 9095
-      to_port     = 9095
-      tier        = "cloud-connector"
-    }
     "cloud-connector/egress/tcp/49152-65535/10.98.0.10/31" = {
       group       = "cloud-connector"
       description = "Logon and account services of domain controllers over dynamic RPC"
@@ -265,6 +257,14 @@ locals {
       from_port   = 464
       to_port     = 464
       cidr_ipv4   = "10.98.0.10/31"
+    }
+    "cloud-connector/egress/tcp/8080/10.98.0.30/32" = {
+      group       = "cloud-connector"
+      description = "Destinations known by name through the proxy"
+      ip_protocol = "tcp"
+      from_port   = 8080
+      to_port     = 8080
+      cidr_ipv4   = "10.98.0.30/32"
     }
     "license-server/egress/tcp/53/10.98.0.10/31" = {
       group       = "license-server"
@@ -330,14 +330,6 @@ locals {
       to_port     = 3269
       cidr_ipv4   = "10.98.0.10/31"
     }
-    "license-server/egress/tcp/8080/10.98.0.30/32" = {
-      group       = "license-server"
-      description = "Destinations known by name through the proxy"
-      ip_protocol = "tcp"
-      from_port   = 8080
-      to_port     = 8080
-      cidr_ipv4   = "10.98.0.30/32"
-    }
     "license-server/egress/tcp/49152-65535/10.98.0.10/31" = {
       group       = "license-server"
       description = "Logon and account services of domain controllers over dynamic RPC"
@@ -386,13 +378,13 @@ locals {
       to_port     = 464
       cidr_ipv4   = "10.98.0.10/31"
     }
-    "vda/egress/tcp/53/10.98.0.10/31" = {
-      group       = "vda"
-      description = "Name resolution by Windows servers"
+    "license-server/egress/tcp/8080/10.98.0.30/32" = {
+      group       = "license-server"
+      description = "Destinations known by name through the proxy"
       ip_protocol = "tcp"
-      from_port   = 53
-      to_port     = 53
-      cidr_ipv4   = "10.98.0.10/31"
+      from_port   = 8080
+      to_port     = 8080
+      cidr_ipv4   = "10.98.0.30/32"
     }
     "vda/egress/tcp/80/tier:cloud-connector" = {
       group       = "vda"
@@ -401,6 +393,38 @@ locals {
       from_port   = 80
       to_port     = 80
       tier        = "cloud-connector"
+    }
+    "vda/egress/tcp/443/tier:cloud-connector" = {
+      group       = "vda"
+      description = "Registration of WEM agents through Cloud Connectors"
+      ip_protocol = "tcp"
+      from_port   = 443
+      to_port     = 443
+      tier        = "cloud-connector"
+    }
+    "vda/egress/tcp/443/0.0.0.0/0" = {
+      group       = "vda"
+      description = "Rendezvous sessions over TLS from session hosts to the Gateway Service; Registration of session hosts with Citrix Cloud by Rendezvous V2; WEM agents to the WEM service"
+      ip_protocol = "tcp"
+      from_port   = 443
+      to_port     = 443
+      cidr_ipv4   = "0.0.0.0/0"
+    }
+    "vda/egress/udp/443/0.0.0.0/0" = {
+      group       = "vda"
+      description = "Rendezvous sessions over EDT from session hosts to the Gateway Service"
+      ip_protocol = "udp"
+      from_port   = 443
+      to_port     = 443
+      cidr_ipv4   = "0.0.0.0/0"
+    }
+    "vda/egress/tcp/53/10.98.0.10/31" = {
+      group       = "vda"
+      description = "Name resolution by Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 53
+      to_port     = 53
+      cidr_ipv4   = "10.98.0.10/31"
     }
     "vda/egress/tcp/88/10.98.0.10/31" = {
       group       = "vda"
@@ -425,30 +449,6 @@ locals {
       from_port   = 389
       to_port     = 389
       cidr_ipv4   = "10.98.0.10/31"
-    }
-    "vda/egress/tcp/443/tier:cloud-connector" = {
-      group       = "vda"
-      description = "Registration of WEM agents through Cloud Connectors"
-      ip_protocol = "tcp"
-      from_port   = 443
-      to_port     = 443
-      tier        = "cloud-connector"
-    }
-    "vda/egress/tcp/443/0.0.0.0/0" = {
-      group       = "vda"
-      description = "Rendezvous sessions over TLS from session hosts to the Gateway Service; Registration of session hosts with Citrix Cloud by Rendezvous V2; WEM agents to the WEM service"
-      ip_protocol = "tcp"
-      from_port   = 443
-      to_port     = 443
-      cidr_ipv4   = "0.0.0.0/0"
-    }
-    "vda/egress/tcp/443/::/0" = {
-      group       = "vda"
-      description = "Rendezvous sessions over TLS from session hosts to the Gateway Service; Registration of session hosts with Citrix Cloud by Rendezvous V2; WEM agents to the WEM service"
-      ip_protocol = "tcp"
-      from_port   = 443
-      to_port     = 443
-      cidr_ipv6   = "::/0"
     }
     "vda/egress/tcp/445/10.98.0.10/31" = {
       group       = "vda"
@@ -522,13 +522,21 @@ locals {
       to_port     = 389
       cidr_ipv4   = "10.98.0.10/31"
     }
-    "vda/egress/udp/443/0.0.0.0/0" = {
+    "vda/egress/udp/464/10.98.0.10/31" = {
       group       = "vda"
-      description = "Rendezvous sessions over EDT from session hosts to the Gateway Service"
+      description = "Change of user and machine passwords by Windows servers"
       ip_protocol = "udp"
+      from_port   = 464
+      to_port     = 464
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "vda/egress/tcp/443/::/0" = {
+      group       = "vda"
+      description = "Rendezvous sessions over TLS from session hosts to the Gateway Service; Registration of session hosts with Citrix Cloud by Rendezvous V2; WEM agents to the WEM service"
+      ip_protocol = "tcp"
       from_port   = 443
       to_port     = 443
-      cidr_ipv4   = "0.0.0.0/0"
+      cidr_ipv6   = "::/0"
     }
     "vda/egress/udp/443/::/0" = {
       group       = "vda"
@@ -537,14 +545,6 @@ locals {
       from_port   = 443
       to_port     = 443
       cidr_ipv6   = "::/0"
-    }
-    "vda/egress/udp/464/10.98.0.10/31" = {
-      group       = "vda"
-      description = "Change of user and machine passwords by Windows servers"
-      ip_protocol = "udp"
-      from_port   = 464
-      to_port     = 464
-      cidr_ipv4   = "10.98.0.10/31"
     }
   }
 }

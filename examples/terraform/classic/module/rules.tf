@@ -113,14 +113,6 @@ locals {
       to_port     = 443
       cidr_ipv4   = "10.0.0.0/9"
     }
-    "adc-client/ingress/tcp/443/192.168.0.0/16" = {
-      group       = "adc-client"
-      description = "Access of user devices to the gateway"
-      ip_protocol = "tcp"
-      from_port   = 443
-      to_port     = 443
-      cidr_ipv4   = "192.168.0.0/16"
-    }
     "adc-client/ingress/udp/443/10.0.0.0/9" = {
       group       = "adc-client"
       description = "Adaptive transport of user devices to the gateway"
@@ -128,6 +120,14 @@ locals {
       from_port   = 443
       to_port     = 443
       cidr_ipv4   = "10.0.0.0/9"
+    }
+    "adc-client/ingress/tcp/443/192.168.0.0/16" = {
+      group       = "adc-client"
+      description = "Access of user devices to the gateway"
+      ip_protocol = "tcp"
+      from_port   = 443
+      to_port     = 443
+      cidr_ipv4   = "192.168.0.0/16"
     }
     "adc-client/ingress/udp/443/192.168.0.0/16" = {
       group       = "adc-client"
@@ -137,14 +137,6 @@ locals {
       to_port     = 443
       cidr_ipv4   = "192.168.0.0/16"
     }
-    "adc-management/ingress/icmp/8.0/tier:console" = {
-      group       = "adc-management"
-      description = "Reachability checks of ADM on ADCs"
-      ip_protocol = "icmp"
-      from_port   = 8
-      to_port     = 0
-      tier        = "console"
-    }
     "adc-management/ingress/tcp/22/tier:adc-management" = {
       group       = "adc-management"
       description = "File synchronization over SSH within an ADC high availability pair"
@@ -153,12 +145,52 @@ locals {
       to_port     = 22
       tier        = "adc-management"
     }
+    "adc-management/ingress/tcp/3008/tier:adc-management" = {
+      group       = "adc-management"
+      description = "Encrypted configuration synchronization of an ADC high availability pair"
+      ip_protocol = "tcp"
+      from_port   = 3008
+      to_port     = 3008
+      tier        = "adc-management"
+    }
+    "adc-management/ingress/udp/3003/tier:adc-management" = {
+      group       = "adc-management"
+      description = "Heartbeats between the two nodes of an ADC high availability pair"
+      ip_protocol = "udp"
+      from_port   = 3003
+      to_port     = 3003
+      tier        = "adc-management"
+    }
+    "adc-management/ingress/icmp/8.0/tier:console" = {
+      group       = "adc-management"
+      description = "Reachability checks of ADM on ADCs"
+      ip_protocol = "icmp"
+      from_port   = 8
+      to_port     = 0
+      tier        = "console"
+    }
     "adc-management/ingress/tcp/22/tier:console" = {
       group       = "adc-management"
       description = "SSH from ADM to ADCs"
       ip_protocol = "tcp"
       from_port   = 22
       to_port     = 22
+      tier        = "console"
+    }
+    "adc-management/ingress/tcp/443/tier:console" = {
+      group       = "adc-management"
+      description = "NITRO requests of ADM to ADCs"
+      ip_protocol = "tcp"
+      from_port   = 443
+      to_port     = 443
+      tier        = "console"
+    }
+    "adc-management/ingress/udp/161/tier:console" = {
+      group       = "adc-management"
+      description = "SNMP polling of the ADC by ADM"
+      ip_protocol = "udp"
+      from_port   = 161
+      to_port     = 161
       tier        = "console"
     }
     "adc-management/ingress/tcp/22/10.99.7.0/25" = {
@@ -169,14 +201,6 @@ locals {
       to_port     = 22
       cidr_ipv4   = "10.99.7.0/25"
     }
-    "adc-management/ingress/tcp/443/tier:console" = {
-      group       = "adc-management"
-      description = "NITRO requests of ADM to ADCs"
-      ip_protocol = "tcp"
-      from_port   = 443
-      to_port     = 443
-      tier        = "console"
-    }
     "adc-management/ingress/tcp/443/10.99.7.0/25" = {
       group       = "adc-management"
       description = "Web administration of the ADC"
@@ -184,30 +208,6 @@ locals {
       from_port   = 443
       to_port     = 443
       cidr_ipv4   = "10.99.7.0/25"
-    }
-    "adc-management/ingress/tcp/3008/tier:adc-management" = {
-      group       = "adc-management"
-      description = "Encrypted configuration synchronization of an ADC high availability pair"
-      ip_protocol = "tcp"
-      from_port   = 3008
-      to_port     = 3008
-      tier        = "adc-management"
-    }
-    "adc-management/ingress/udp/161/tier:console" = {
-      group       = "adc-management"
-      description = "SNMP polling of the ADC by ADM"
-      ip_protocol = "udp"
-      from_port   = 161
-      to_port     = 161
-      tier        = "console"
-    }
-    "adc-management/ingress/udp/3003/tier:adc-management" = {
-      group       = "adc-management"
-      description = "Heartbeats between the two nodes of an ADC high availability pair"
-      ip_protocol = "udp"
-      from_port   = 3003
-      to_port     = 3003
-      tier        = "adc-management"
     }
     "adc-server/ingress/tcp/22/tier:adc-management" = {
       group       = "adc-server"
@@ -241,6 +241,118 @@ locals {
       to_port     = 3009
       cidr_ipv4   = "203.0.113.10/31"
     }
+    "console/ingress/tcp/5557-5558/tier:adc-management" = {
+      group       = "console"
+      description = "Logstream records from the ADC to ADM"
+      ip_protocol = "tcp"
+      from_port   = 5557
+      to_port     = 5558
+      tier        = "adc-management"
+    }
+    "console/ingress/tcp/5563/tier:adc-management" = {
+      group       = "console"
+      description = "Metrics, system events and audit messages from the ADC to ADM"
+      ip_protocol = "tcp"
+      from_port   = 5563
+      to_port     = 5563
+      tier        = "adc-management"
+    }
+    "console/ingress/tcp/7279/tier:adc-management" = {
+      group       = "console"
+      description = "Check-out of pooled licences by ADCs at the vendor daemon in ADM"
+      ip_protocol = "tcp"
+      from_port   = 7279
+      to_port     = 7279
+      tier        = "adc-management"
+    }
+    "console/ingress/tcp/27000/tier:adc-management" = {
+      group       = "console"
+      description = "Requests of ADCs to ADM for pooled licences"
+      ip_protocol = "tcp"
+      from_port   = 27000
+      to_port     = 27000
+      tier        = "adc-management"
+    }
+    "console/ingress/udp/162/tier:adc-management" = {
+      group       = "console"
+      description = "SNMP traps from the ADC to ADM"
+      ip_protocol = "udp"
+      from_port   = 162
+      to_port     = 162
+      tier        = "adc-management"
+    }
+    "console/ingress/udp/514/tier:adc-management" = {
+      group       = "console"
+      description = "Syslog messages from the ADC to ADM"
+      ip_protocol = "udp"
+      from_port   = 514
+      to_port     = 514
+      tier        = "adc-management"
+    }
+    "console/ingress/udp/4739/tier:adc-management" = {
+      group       = "console"
+      description = "AppFlow (IPFIX) records from the ADC to ADM"
+      ip_protocol = "udp"
+      from_port   = 4739
+      to_port     = 4739
+      tier        = "adc-management"
+    }
+    "console/ingress/tcp/5557-5558/tier:adc-server" = {
+      group       = "console"
+      description = "Logstream records from the ADC to ADM"
+      ip_protocol = "tcp"
+      from_port   = 5557
+      to_port     = 5558
+      tier        = "adc-server"
+    }
+    "console/ingress/tcp/5563/tier:adc-server" = {
+      group       = "console"
+      description = "Metrics, system events and audit messages from the ADC to ADM"
+      ip_protocol = "tcp"
+      from_port   = 5563
+      to_port     = 5563
+      tier        = "adc-server"
+    }
+    "console/ingress/tcp/7279/tier:adc-server" = {
+      group       = "console"
+      description = "Check-out of pooled licences by ADCs at the vendor daemon in ADM"
+      ip_protocol = "tcp"
+      from_port   = 7279
+      to_port     = 7279
+      tier        = "adc-server"
+    }
+    "console/ingress/tcp/27000/tier:adc-server" = {
+      group       = "console"
+      description = "Requests of ADCs to ADM for pooled licences"
+      ip_protocol = "tcp"
+      from_port   = 27000
+      to_port     = 27000
+      tier        = "adc-server"
+    }
+    "console/ingress/udp/162/tier:adc-server" = {
+      group       = "console"
+      description = "SNMP traps from the ADC to ADM"
+      ip_protocol = "udp"
+      from_port   = 162
+      to_port     = 162
+      tier        = "adc-server"
+    }
+    "console/ingress/udp/514/tier:adc-server" = {
+      group       = "console"
+      description = "Syslog messages from the ADC to ADM"
+      ip_protocol = "udp"
+      from_port   = 514
+      to_port     = 514
+      tier        = "adc-server"
+    }
+    "console/ingress/udp/4739/tier:adc-server" = {
+      group       = "console"
+      description = "AppFlow (IPFIX) records from the ADC to ADM"
+      ip_protocol = "udp"
+      from_port   = 4739
+      to_port     = 4739
+      tier        = "adc-server"
+    }
     "console/ingress/icmp/8.0/tier:console" = {
       group       = "console"
       description = "Reachability checks between the servers of an ADM pair"
@@ -265,116 +377,12 @@ locals {
       to_port     = 5454
       tier        = "console"
     }
-    "console/ingress/tcp/5557-5558/tier:adc-management" = {
-      group       = "console"
-      description = "Logstream records from the ADC to ADM"
+    "ddc/ingress/tcp/443/tier:adc-server" = {
+      group       = "ddc"
+      description = "Redeeming of session tickets at the STA"
       ip_protocol = "tcp"
-      from_port   = 5557
-      to_port     = 5558
-      tier        = "adc-management"
-    }
-    "console/ingress/tcp/5557-5558/tier:adc-server" = {
-      group       = "console"
-      description = "Logstream records from the ADC to ADM"
-      ip_protocol = "tcp"
-      from_port   = 5557
-      to_port     = 5558
-      tier        = "adc-server"
-    }
-    "console/ingress/tcp/5563/tier:adc-management" = {
-      group       = "console"
-      description = "Metrics, system events and audit messages from the ADC to ADM"
-      ip_protocol = "tcp"
-      from_port   = 5563
-      to_port     = 5563
-      tier        = "adc-management"
-    }
-    "console/ingress/tcp/5563/tier:adc-server" = {
-      group       = "console"
-      description = "Metrics, system events and audit messages from the ADC to ADM"
-      ip_protocol = "tcp"
-      from_port   = 5563
-      to_port     = 5563
-      tier        = "adc-server"
-    }
-    "console/ingress/tcp/7279/tier:adc-management" = {
-      group       = "console"
-      description = "Check-out of pooled licences by ADCs at the vendor daemon in ADM"
-      ip_protocol = "tcp"
-      from_port   = 7279
-      to_port     = 7279
-      tier        = "adc-management"
-    }
-    "console/ingress/tcp/7279/tier:adc-server" = {
-      group       = "console"
-      description = "Check-out of pooled licences by ADCs at the vendor daemon in ADM"
-      ip_protocol = "tcp"
-      from_port   = 7279
-      to_port     = 7279
-      tier        = "adc-server"
-    }
-    "console/ingress/tcp/27000/tier:adc-management" = {
-      group       = "console"
-      description = "Requests of ADCs to ADM for pooled licences"
-      ip_protocol = "tcp"
-      from_port   = 27000
-      to_port     = 27000
-      tier        = "adc-management"
-    }
-    "console/ingress/tcp/27000/tier:adc-server" = {
-      group       = "console"
-      description = "Requests of ADCs to ADM for pooled licences"
-      ip_protocol = "tcp"
-      from_port   = 27000
-      to_port     = 27000
-      tier        = "adc-server"
-    }
-    "console/ingress/udp/162/tier:adc-management" = {
-      group       = "console"
-      description = "SNMP traps from the ADC to ADM"
-      ip_protocol = "udp"
-      from_port   = 162
-      to_port     = 162
-      tier        = "adc-management"
-    }
-    "console/ingress/udp/162/tier:adc-server" = {
-      group       = "console"
-      description = "SNMP traps from the ADC to ADM"
-      ip_protocol = "udp"
-      from_port   = 162
-      to_port     = 162
-      tier        = "adc-server"
-    }
-    "console/ingress/udp/514/tier:adc-management" = {
-      group       = "console"
-      description = "Syslog messages from the ADC to ADM"
-      ip_protocol = "udp"
-      from_port   = 514
-      to_port     = 514
-      tier        = "adc-management"
-    }
-    "console/ingress/udp/514/tier:adc-server" = {
-      group       = "console"
-      description = "Syslog messages from the ADC to ADM"
-      ip_protocol = "udp"
-      from_port   = 514
-      to_port     = 514
-      tier        = "adc-server"
-    }
-    "console/ingress/udp/4739/tier:adc-management" = {
-      group       = "console"
-      description = "AppFlow (IPFIX) records from the ADC to ADM"
-      ip_protocol = "udp"
-      from_port   = 4739
-      to_port     = 4739
-      tier        = "adc-management"
-    }
-    "console/ingress/udp/4739/tier:adc-server" = {
-      group       = "console"
-      description = "AppFlow (IPFIX) records from the ADC to ADM"
-      ip_protocol = "udp"
-      from_port   = 4739
-      to_port     = 4739
+      from_port   = 443
+      to_port     = 443
       tier        = "adc-server"
     }
     "ddc/ingress/tcp/80/tier:ddc" = {
@@ -384,6 +392,38 @@ locals {
       from_port   = 80
       to_port     = 80
       tier        = "ddc"
+    }
+    "ddc/ingress/tcp/89/tier:ddc" = {
+      group       = "ddc"
+      description = "Local Host Cache among controllers"
+      ip_protocol = "tcp"
+      from_port   = 89
+      to_port     = 89
+      tier        = "ddc"
+    }
+    "ddc/ingress/tcp/443/tier:ddc" = {
+      group       = "ddc"
+      description = "Queries of Director to controllers"
+      ip_protocol = "tcp"
+      from_port   = 443
+      to_port     = 443
+      tier        = "ddc"
+    }
+    "ddc/ingress/tcp/9095/tier:ddc" = {
+      group       = "ddc"
+      description = "Orchestration service among controllers"
+      ip_protocol = "tcp"
+      from_port   = 9095
+      to_port     = 9095
+      tier        = "ddc"
+    }
+    "ddc/ingress/tcp/443/tier:storefront" = {
+      group       = "ddc"
+      description = "Requests of StoreFront to controllers for apps and desktops"
+      ip_protocol = "tcp"
+      from_port   = 443
+      to_port     = 443
+      tier        = "storefront"
     }
     "ddc/ingress/tcp/80/tier:vda" = {
       group       = "ddc"
@@ -401,38 +441,6 @@ locals {
       to_port     = 80
       cidr_ipv4   = "10.99.7.0/25"
     }
-    "ddc/ingress/tcp/89/tier:ddc" = {
-      group       = "ddc"
-      description = "Local Host Cache among controllers"
-      ip_protocol = "tcp"
-      from_port   = 89
-      to_port     = 89
-      tier        = "ddc"
-    }
-    "ddc/ingress/tcp/443/tier:adc-server" = {
-      group       = "ddc"
-      description = "Redeeming of session tickets at the STA"
-      ip_protocol = "tcp"
-      from_port   = 443
-      to_port     = 443
-      tier        = "adc-server"
-    }
-    "ddc/ingress/tcp/443/tier:ddc" = {
-      group       = "ddc"
-      description = "Queries of Director to controllers"
-      ip_protocol = "tcp"
-      from_port   = 443
-      to_port     = 443
-      tier        = "ddc"
-    }
-    "ddc/ingress/tcp/443/tier:storefront" = {
-      group       = "ddc"
-      description = "Requests of StoreFront to controllers for apps and desktops"
-      ip_protocol = "tcp"
-      from_port   = 443
-      to_port     = 443
-      tier        = "storefront"
-    }
     "ddc/ingress/tcp/443/10.99.7.0/25" = {
       group       = "ddc"
       description = "Use of the Director website by administrators; Studio or the SDK on an administration workstation to controllers"
@@ -440,14 +448,6 @@ locals {
       from_port   = 443
       to_port     = 443
       cidr_ipv4   = "10.99.7.0/25"
-    }
-    "ddc/ingress/tcp/9095/tier:ddc" = {
-      group       = "ddc"
-      description = "Orchestration service among controllers"
-      ip_protocol = "tcp"
-      from_port   = 9095
-      to_port     = 9095
-      tier        = "ddc"
     }
     "fas/ingress/tcp/80/tier:storefront" = {
       group       = "fas"
@@ -481,20 +481,20 @@ locals {
       to_port     = 445
       tier        = "vda"
     }
-    "license-server/ingress/tcp/80/10.99.7.0/25" = {
-      group       = "license-server"
-      description = "Configuration service of the licensing PowerShell snap-in"
-      ip_protocol = "tcp"
-      from_port   = 80
-      to_port     = 80
-      cidr_ipv4   = "10.99.7.0/25"
-    }
     "license-server/ingress/tcp/7279/tier:console" = {
       group       = "license-server"
       description = "Check-out and return of licences at the vendor daemon"
       ip_protocol = "tcp"
       from_port   = 7279
       to_port     = 7279
+      tier        = "console"
+    }
+    "license-server/ingress/tcp/27000/tier:console" = {
+      group       = "license-server"
+      description = "First contact of components that ask for licences"
+      ip_protocol = "tcp"
+      from_port   = 27000
+      to_port     = 27000
       tier        = "console"
     }
     "license-server/ingress/tcp/7279/tier:ddc" = {
@@ -505,12 +505,36 @@ locals {
       to_port     = 7279
       tier        = "ddc"
     }
+    "license-server/ingress/tcp/8083/tier:ddc" = {
+      group       = "license-server"
+      description = "Licensing web service, for administrators and controllers"
+      ip_protocol = "tcp"
+      from_port   = 8083
+      to_port     = 8083
+      tier        = "ddc"
+    }
+    "license-server/ingress/tcp/27000/tier:ddc" = {
+      group       = "license-server"
+      description = "First contact of components that ask for licences"
+      ip_protocol = "tcp"
+      from_port   = 27000
+      to_port     = 27000
+      tier        = "ddc"
+    }
     "license-server/ingress/tcp/7279/tier:pvs" = {
       group       = "license-server"
       description = "Check-out and return of licences at the vendor daemon"
       ip_protocol = "tcp"
       from_port   = 7279
       to_port     = 7279
+      tier        = "pvs"
+    }
+    "license-server/ingress/tcp/27000/tier:pvs" = {
+      group       = "license-server"
+      description = "First contact of components that ask for licences"
+      ip_protocol = "tcp"
+      from_port   = 27000
+      to_port     = 27000
       tier        = "pvs"
     }
     "license-server/ingress/tcp/7279/tier:session-recording" = {
@@ -521,54 +545,6 @@ locals {
       to_port     = 7279
       tier        = "session-recording"
     }
-    "license-server/ingress/tcp/7279/tier:wem-server" = {
-      group       = "license-server"
-      description = "Check-out and return of licences at the vendor daemon"
-      ip_protocol = "tcp"
-      from_port   = 7279
-      to_port     = 7279
-      tier        = "wem-server"
-    }
-    "license-server/ingress/tcp/8082-8083/10.99.7.0/25" = {
-      group       = "license-server"
-      description = "Web console of the License Server; Licensing web service, for administrators and controllers"
-      ip_protocol = "tcp"
-      from_port   = 8082
-      to_port     = 8083
-      cidr_ipv4   = "10.99.7.0/25"
-    }
-    "license-server/ingress/tcp/8083/tier:ddc" = {
-      group       = "license-server"
-      description = "Licensing web service, for administrators and controllers"
-      ip_protocol = "tcp"
-      from_port   = 8083
-      to_port     = 8083
-      tier        = "ddc"
-    }
-    "license-server/ingress/tcp/27000/tier:console" = {
-      group       = "license-server"
-      description = "First contact of components that ask for licences"
-      ip_protocol = "tcp"
-      from_port   = 27000
-      to_port     = 27000
-      tier        = "console"
-    }
-    "license-server/ingress/tcp/27000/tier:ddc" = {
-      group       = "license-server"
-      description = "First contact of components that ask for licences"
-      ip_protocol = "tcp"
-      from_port   = 27000
-      to_port     = 27000
-      tier        = "ddc"
-    }
-    "license-server/ingress/tcp/27000/tier:pvs" = {
-      group       = "license-server"
-      description = "First contact of components that ask for licences"
-      ip_protocol = "tcp"
-      from_port   = 27000
-      to_port     = 27000
-      tier        = "pvs"
-    }
     "license-server/ingress/tcp/27000/tier:session-recording" = {
       group       = "license-server"
       description = "First contact of components that ask for licences"
@@ -576,6 +552,14 @@ locals {
       from_port   = 27000
       to_port     = 27000
       tier        = "session-recording"
+    }
+    "license-server/ingress/tcp/7279/tier:wem-server" = {
+      group       = "license-server"
+      description = "Check-out and return of licences at the vendor daemon"
+      ip_protocol = "tcp"
+      from_port   = 7279
+      to_port     = 7279
+      tier        = "wem-server"
     }
     "license-server/ingress/tcp/27000/tier:wem-server" = {
       group       = "license-server"
@@ -585,6 +569,30 @@ locals {
       to_port     = 27000
       tier        = "wem-server"
     }
+    "license-server/ingress/tcp/80/10.99.7.0/25" = {
+      group       = "license-server"
+      description = "Configuration service of the licensing PowerShell snap-in"
+      ip_protocol = "tcp"
+      from_port   = 80
+      to_port     = 80
+      cidr_ipv4   = "10.99.7.0/25"
+    }
+    "license-server/ingress/tcp/8082-8083/10.99.7.0/25" = {
+      group       = "license-server"
+      description = "Web console of the License Server; Licensing web service, for administrators and controllers"
+      ip_protocol = "tcp"
+      from_port   = 8082
+      to_port     = 8083
+      cidr_ipv4   = "10.99.7.0/25"
+    }
+    "pvs/ingress/udp/6890-6909/tier:pvs" = {
+      group       = "pvs"
+      description = "Communication among Provisioning servers"
+      ip_protocol = "udp"
+      from_port   = 6890
+      to_port     = 6909
+      tier        = "pvs"
+    }
     "pvs/ingress/tcp/54321-54323/tier:vda" = {
       group       = "pvs"
       description = "Imaging wizard on a master target device to the SOAP service"
@@ -592,14 +600,6 @@ locals {
       from_port   = 54321
       to_port     = 54323
       tier        = "vda"
-    }
-    "pvs/ingress/tcp/54321-54323/10.99.7.0/25" = {
-      group       = "pvs"
-      description = "Provisioning console and scripts to the SOAP service"
-      ip_protocol = "tcp"
-      from_port   = 54321
-      to_port     = 54323
-      cidr_ipv4   = "10.99.7.0/25"
     }
     "pvs/ingress/udp/69/tier:vda" = {
       group       = "pvs"
@@ -617,14 +617,6 @@ locals {
       to_port     = 2071
       tier        = "vda"
     }
-    "pvs/ingress/udp/6890-6909/tier:pvs" = {
-      group       = "pvs"
-      description = "Communication among Provisioning servers"
-      ip_protocol = "udp"
-      from_port   = 6890
-      to_port     = 6909
-      tier        = "pvs"
-    }
     "pvs/ingress/udp/6910-6930/tier:vda" = {
       group       = "pvs"
       description = "Logon of target devices at a Provisioning server; Streaming of virtual disks to target devices"
@@ -641,12 +633,28 @@ locals {
       to_port     = 6969
       tier        = "vda"
     }
+    "pvs/ingress/tcp/54321-54323/10.99.7.0/25" = {
+      group       = "pvs"
+      description = "Provisioning console and scripts to the SOAP service"
+      ip_protocol = "tcp"
+      from_port   = 54321
+      to_port     = 54323
+      cidr_ipv4   = "10.99.7.0/25"
+    }
     "session-recording/ingress/tcp/443/tier:vda" = {
       group       = "session-recording"
       description = "Recordings from session hosts to the Session Recording server"
       ip_protocol = "tcp"
       from_port   = 443
       to_port     = 443
+      tier        = "vda"
+    }
+    "session-recording/ingress/tcp/1801/tier:vda" = {
+      group       = "session-recording"
+      description = "Recordings from session hosts over MSMQ"
+      ip_protocol = "tcp"
+      from_port   = 1801
+      to_port     = 1801
       tier        = "vda"
     }
     "session-recording/ingress/tcp/443/10.99.7.0/25" = {
@@ -657,20 +665,28 @@ locals {
       to_port     = 443
       cidr_ipv4   = "10.99.7.0/25"
     }
-    "session-recording/ingress/tcp/1801/tier:vda" = {
-      group       = "session-recording"
-      description = "Recordings from session hosts over MSMQ"
-      ip_protocol = "tcp"
-      from_port   = 1801
-      to_port     = 1801
-      tier        = "vda"
-    }
     "sql/ingress/tcp/1433/tier:ddc" = {
       group       = "sql"
       description = "Access of controllers to the site databases"
       ip_protocol = "tcp"
       from_port   = 1433
       to_port     = 1433
+      tier        = "ddc"
+    }
+    "sql/ingress/tcp/14330/tier:ddc" = {
+      group       = "sql"
+      description = "Access of controllers to the site databases"
+      ip_protocol = "tcp"
+      from_port   = 14330
+      to_port     = 14330
+      tier        = "ddc"
+    }
+    "sql/ingress/udp/1434/tier:ddc" = {
+      group       = "sql"
+      description = "Lookup of a named SQL Server instance by controllers"
+      ip_protocol = "udp"
+      from_port   = 1434
+      to_port     = 1434
       tier        = "ddc"
     }
     "sql/ingress/tcp/1433/tier:pvs" = {
@@ -681,12 +697,44 @@ locals {
       to_port     = 1433
       tier        = "pvs"
     }
+    "sql/ingress/tcp/14330/tier:pvs" = {
+      group       = "sql"
+      description = "Access of Provisioning servers to their database"
+      ip_protocol = "tcp"
+      from_port   = 14330
+      to_port     = 14330
+      tier        = "pvs"
+    }
+    "sql/ingress/udp/1434/tier:pvs" = {
+      group       = "sql"
+      description = "Lookup of a named SQL Server instance by Provisioning servers"
+      ip_protocol = "udp"
+      from_port   = 1434
+      to_port     = 1434
+      tier        = "pvs"
+    }
     "sql/ingress/tcp/1433/tier:session-recording" = {
       group       = "sql"
       description = "Session Recording server to its databases"
       ip_protocol = "tcp"
       from_port   = 1433
       to_port     = 1433
+      tier        = "session-recording"
+    }
+    "sql/ingress/tcp/14330/tier:session-recording" = {
+      group       = "sql"
+      description = "Session Recording server to its databases"
+      ip_protocol = "tcp"
+      from_port   = 14330
+      to_port     = 14330
+      tier        = "session-recording"
+    }
+    "sql/ingress/udp/1434/tier:session-recording" = {
+      group       = "sql"
+      description = "Lookup of a named SQL Server instance by Session Recording"
+      ip_protocol = "udp"
+      from_port   = 1434
+      to_port     = 1434
       tier        = "session-recording"
     }
     "sql/ingress/tcp/1433/tier:wem-server" = {
@@ -697,30 +745,6 @@ locals {
       to_port     = 1433
       tier        = "wem-server"
     }
-    "sql/ingress/tcp/14330/tier:ddc" = {
-      group       = "sql"
-      description = "Access of controllers to the site databases"
-      ip_protocol = "tcp"
-      from_port   = 14330
-      to_port     = 14330
-      tier        = "ddc"
-    }
-    "sql/ingress/tcp/14330/tier:pvs" = {
-      group       = "sql"
-      description = "Access of Provisioning servers to their database"
-      ip_protocol = "tcp"
-      from_port   = 14330
-      to_port     = 14330
-      tier        = "pvs"
-    }
-    "sql/ingress/tcp/14330/tier:session-recording" = {
-      group       = "sql"
-      description = "Session Recording server to its databases"
-      ip_protocol = "tcp"
-      from_port   = 14330
-      to_port     = 14330
-      tier        = "session-recording"
-    }
     "sql/ingress/tcp/14330/tier:wem-server" = {
       group       = "sql"
       description = "WEM infrastructure service to its database"
@@ -728,30 +752,6 @@ locals {
       from_port   = 14330
       to_port     = 14330
       tier        = "wem-server"
-    }
-    "sql/ingress/udp/1434/tier:ddc" = {
-      group       = "sql"
-      description = "Lookup of a named SQL Server instance by controllers"
-      ip_protocol = "udp"
-      from_port   = 1434
-      to_port     = 1434
-      tier        = "ddc"
-    }
-    "sql/ingress/udp/1434/tier:pvs" = {
-      group       = "sql"
-      description = "Lookup of a named SQL Server instance by Provisioning servers"
-      ip_protocol = "udp"
-      from_port   = 1434
-      to_port     = 1434
-      tier        = "pvs"
-    }
-    "sql/ingress/udp/1434/tier:session-recording" = {
-      group       = "sql"
-      description = "Lookup of a named SQL Server instance by Session Recording"
-      ip_protocol = "udp"
-      from_port   = 1434
-      to_port     = 1434
-      tier        = "session-recording"
     }
     "sql/ingress/udp/1434/tier:wem-server" = {
       group       = "sql"
@@ -769,6 +769,14 @@ locals {
       to_port     = 443
       tier        = "adc-server"
     }
+    "storefront/ingress/tcp/8090/tier:storefront" = {
+      group       = "storefront"
+      description = "Replication within a StoreFront server group on a pinned port"
+      ip_protocol = "tcp"
+      from_port   = 8090
+      to_port     = 8090
+      tier        = "storefront"
+    }
     "storefront/ingress/tcp/443/10.0.0.0/9" = {
       group       = "storefront"
       description = "Direct access of user devices to StoreFront"
@@ -785,13 +793,53 @@ locals {
       to_port     = 443
       cidr_ipv4   = "192.168.0.0/16"
     }
-    "storefront/ingress/tcp/8090/tier:storefront" = {
-      group       = "storefront"
-      description = "Replication within a StoreFront server group on a pinned port"
+    "vda/ingress/tcp/1494/tier:adc-server" = {
+      group       = "vda"
+      description = "HDX sessions proxied by the gateway (ICA)"
       ip_protocol = "tcp"
-      from_port   = 8090
-      to_port     = 8090
-      tier        = "storefront"
+      from_port   = 1494
+      to_port     = 1494
+      tier        = "adc-server"
+    }
+    "vda/ingress/tcp/2598/tier:adc-server" = {
+      group       = "vda"
+      description = "HDX sessions proxied by the gateway with session reliability"
+      ip_protocol = "tcp"
+      from_port   = 2598
+      to_port     = 2598
+      tier        = "adc-server"
+    }
+    "vda/ingress/tcp/8008/tier:adc-server" = {
+      group       = "vda"
+      description = "HDX sessions of the HTML5 client proxied by the gateway"
+      ip_protocol = "tcp"
+      from_port   = 8008
+      to_port     = 8008
+      tier        = "adc-server"
+    }
+    "vda/ingress/udp/1494/tier:adc-server" = {
+      group       = "vda"
+      description = "HDX sessions proxied by the gateway (ICA)"
+      ip_protocol = "udp"
+      from_port   = 1494
+      to_port     = 1494
+      tier        = "adc-server"
+    }
+    "vda/ingress/udp/2598/tier:adc-server" = {
+      group       = "vda"
+      description = "HDX sessions proxied by the gateway with session reliability"
+      ip_protocol = "udp"
+      from_port   = 2598
+      to_port     = 2598
+      tier        = "adc-server"
+    }
+    "vda/ingress/udp/16500-16509/tier:adc-server" = {
+      group       = "vda"
+      description = "Real-time audio over UDP proxied by the gateway"
+      ip_protocol = "udp"
+      from_port   = 16500
+      to_port     = 16509
+      tier        = "adc-server"
     }
     "vda/ingress/tcp/80/tier:ddc" = {
       group       = "vda"
@@ -817,62 +865,6 @@ locals {
       to_port     = 135
       tier        = "ddc"
     }
-    "vda/ingress/tcp/135/10.99.7.0/25" = {
-      group       = "vda"
-      description = "Remote Assistance from Director and administrators to session hosts"
-      ip_protocol = "tcp"
-      from_port   = 135
-      to_port     = 135
-      cidr_ipv4   = "10.99.7.0/25"
-    }
-    "vda/ingress/tcp/1494/tier:adc-server" = {
-      group       = "vda"
-      description = "HDX sessions proxied by the gateway (ICA)"
-      ip_protocol = "tcp"
-      from_port   = 1494
-      to_port     = 1494
-      tier        = "adc-server"
-    }
-    "vda/ingress/tcp/1494/10.0.0.0/9" = {
-      group       = "vda"
-      description = "Direct HDX sessions (ICA)"
-      ip_protocol = "tcp"
-      from_port   = 1494
-      to_port     = 1494
-      cidr_ipv4   = "10.0.0.0/9"
-    }
-    "vda/ingress/tcp/1494/192.168.0.0/16" = {
-      group       = "vda"
-      description = "Direct HDX sessions (ICA)"
-      ip_protocol = "tcp"
-      from_port   = 1494
-      to_port     = 1494
-      cidr_ipv4   = "192.168.0.0/16"
-    }
-    "vda/ingress/tcp/2598/tier:adc-server" = {
-      group       = "vda"
-      description = "HDX sessions proxied by the gateway with session reliability"
-      ip_protocol = "tcp"
-      from_port   = 2598
-      to_port     = 2598
-      tier        = "adc-server"
-    }
-    "vda/ingress/tcp/2598/10.0.0.0/9" = {
-      group       = "vda"
-      description = "Direct HDX sessions with session reliability"
-      ip_protocol = "tcp"
-      from_port   = 2598
-      to_port     = 2598
-      cidr_ipv4   = "10.0.0.0/9"
-    }
-    "vda/ingress/tcp/2598/192.168.0.0/16" = {
-      group       = "vda"
-      description = "Direct HDX sessions with session reliability"
-      ip_protocol = "tcp"
-      from_port   = 2598
-      to_port     = 2598
-      cidr_ipv4   = "192.168.0.0/16"
-    }
     "vda/ingress/tcp/3389/tier:ddc" = {
       group       = "vda"
       description = "Remote Assistance from Director and administrators to session hosts"
@@ -880,38 +872,6 @@ locals {
       from_port   = 3389
       to_port     = 3389
       tier        = "ddc"
-    }
-    "vda/ingress/tcp/3389/10.99.7.0/25" = {
-      group       = "vda"
-      description = "Remote Assistance from Director and administrators to session hosts"
-      ip_protocol = "tcp"
-      from_port   = 3389
-      to_port     = 3389
-      cidr_ipv4   = "10.99.7.0/25"
-    }
-    "vda/ingress/tcp/8008/tier:adc-server" = {
-      group       = "vda"
-      description = "HDX sessions of the HTML5 client proxied by the gateway"
-      ip_protocol = "tcp"
-      from_port   = 8008
-      to_port     = 8008
-      tier        = "adc-server"
-    }
-    "vda/ingress/tcp/8008/10.0.0.0/9" = {
-      group       = "vda"
-      description = "Direct HDX sessions of the HTML5 client"
-      ip_protocol = "tcp"
-      from_port   = 8008
-      to_port     = 8008
-      cidr_ipv4   = "10.0.0.0/9"
-    }
-    "vda/ingress/tcp/8008/192.168.0.0/16" = {
-      group       = "vda"
-      description = "Direct HDX sessions of the HTML5 client"
-      ip_protocol = "tcp"
-      from_port   = 8008
-      to_port     = 8008
-      cidr_ipv4   = "192.168.0.0/16"
     }
     "vda/ingress/tcp/49752/tier:wem-server" = {
       group       = "vda"
@@ -921,13 +881,29 @@ locals {
       to_port     = 49752
       tier        = "wem-server"
     }
-    "vda/ingress/udp/1494/tier:adc-server" = {
+    "vda/ingress/tcp/1494/10.0.0.0/9" = {
       group       = "vda"
-      description = "HDX sessions proxied by the gateway (ICA)"
-      ip_protocol = "udp"
+      description = "Direct HDX sessions (ICA)"
+      ip_protocol = "tcp"
       from_port   = 1494
       to_port     = 1494
-      tier        = "adc-server"
+      cidr_ipv4   = "10.0.0.0/9"
+    }
+    "vda/ingress/tcp/2598/10.0.0.0/9" = {
+      group       = "vda"
+      description = "Direct HDX sessions with session reliability"
+      ip_protocol = "tcp"
+      from_port   = 2598
+      to_port     = 2598
+      cidr_ipv4   = "10.0.0.0/9"
+    }
+    "vda/ingress/tcp/8008/10.0.0.0/9" = {
+      group       = "vda"
+      description = "Direct HDX sessions of the HTML5 client"
+      ip_protocol = "tcp"
+      from_port   = 8008
+      to_port     = 8008
+      cidr_ipv4   = "10.0.0.0/9"
     }
     "vda/ingress/udp/1494/10.0.0.0/9" = {
       group       = "vda"
@@ -937,22 +913,6 @@ locals {
       to_port     = 1494
       cidr_ipv4   = "10.0.0.0/9"
     }
-    "vda/ingress/udp/1494/192.168.0.0/16" = {
-      group       = "vda"
-      description = "Direct HDX sessions (ICA)"
-      ip_protocol = "udp"
-      from_port   = 1494
-      to_port     = 1494
-      cidr_ipv4   = "192.168.0.0/16"
-    }
-    "vda/ingress/udp/2598/tier:adc-server" = {
-      group       = "vda"
-      description = "HDX sessions proxied by the gateway with session reliability"
-      ip_protocol = "udp"
-      from_port   = 2598
-      to_port     = 2598
-      tier        = "adc-server"
-    }
     "vda/ingress/udp/2598/10.0.0.0/9" = {
       group       = "vda"
       description = "Direct HDX sessions with session reliability"
@@ -960,22 +920,6 @@ locals {
       from_port   = 2598
       to_port     = 2598
       cidr_ipv4   = "10.0.0.0/9"
-    }
-    "vda/ingress/udp/2598/192.168.0.0/16" = {
-      group       = "vda"
-      description = "Direct HDX sessions with session reliability"
-      ip_protocol = "udp"
-      from_port   = 2598
-      to_port     = 2598
-      cidr_ipv4   = "192.168.0.0/16"
-    }
-    "vda/ingress/udp/16500-16509/tier:adc-server" = {
-      group       = "vda"
-      description = "Real-time audio over UDP proxied by the gateway"
-      ip_protocol = "udp"
-      from_port   = 16500
-      to_port     = 16509
-      tier        = "adc-server"
     }
     "vda/ingress/udp/16500-16509/10.0.0.0/9" = {
       group       = "vda"
@@ -985,6 +929,62 @@ locals {
       to_port     = 16509
       cidr_ipv4   = "10.0.0.0/9"
     }
+    "vda/ingress/tcp/135/10.99.7.0/25" = {
+      group       = "vda"
+      description = "Remote Assistance from Director and administrators to session hosts"
+      ip_protocol = "tcp"
+      from_port   = 135
+      to_port     = 135
+      cidr_ipv4   = "10.99.7.0/25"
+    }
+    "vda/ingress/tcp/3389/10.99.7.0/25" = {
+      group       = "vda"
+      description = "Remote Assistance from Director and administrators to session hosts"
+      ip_protocol = "tcp"
+      from_port   = 3389
+      to_port     = 3389
+      cidr_ipv4   = "10.99.7.0/25"
+    }
+    "vda/ingress/tcp/1494/192.168.0.0/16" = {
+      group       = "vda"
+      description = "Direct HDX sessions (ICA)"
+      ip_protocol = "tcp"
+      from_port   = 1494
+      to_port     = 1494
+      cidr_ipv4   = "192.168.0.0/16"
+    }
+    "vda/ingress/tcp/2598/192.168.0.0/16" = {
+      group       = "vda"
+      description = "Direct HDX sessions with session reliability"
+      ip_protocol = "tcp"
+      from_port   = 2598
+      to_port     = 2598
+      cidr_ipv4   = "192.168.0.0/16"
+    }
+    "vda/ingress/tcp/8008/192.168.0.0/16" = {
+      group       = "vda"
+      description = "Direct HDX sessions of the HTML5 client"
+      ip_protocol = "tcp"
+      from_port   = 8008
+      to_port     = 8008
+      cidr_ipv4   = "192.168.0.0/16"
+    }
+    "vda/ingress/udp/1494/192.168.0.0/16" = {
+      group       = "vda"
+      description = "Direct HDX sessions (ICA)"
+      ip_protocol = "udp"
+      from_port   = 1494
+      to_port     = 1494
+      cidr_ipv4   = "192.168.0.0/16"
+    }
+    "vda/ingress/udp/2598/192.168.0.0/16" = {
+      group       = "vda"
+      description = "Direct HDX sessions with session reliability"
+      ip_protocol = "udp"
+      from_port   = 2598
+      to_port     = 2598
+      cidr_ipv4   = "192.168.0.0/16"
+    }
     "vda/ingress/udp/16500-16509/192.168.0.0/16" = {
       group       = "vda"
       description = "Real-time audio over UDP in direct sessions"
@@ -992,14 +992,6 @@ locals {
       from_port   = 16500
       to_port     = 16509
       cidr_ipv4   = "192.168.0.0/16"
-    }
-    "wem-server/ingress/tcp/8284/10.99.7.0/25" = {
-      group       = "wem-server"
-      description = "WEM administration console"
-      ip_protocol = "tcp"
-      from_port   = 8284
-      to_port     = 8284
-      cidr_ipv4   = "10.99.7.0/25"
     }
     "wem-server/ingress/tcp/8286/tier:vda" = {
       group       = "wem-server"
@@ -1017,6 +1009,14 @@ locals {
       to_port     = 8288
       tier        = "vda"
     }
+    "wem-server/ingress/tcp/8284/10.99.7.0/25" = {
+      group       = "wem-server"
+      description = "WEM administration console"
+      ip_protocol = "tcp"
+      from_port   = 8284
+      to_port     = 8284
+      cidr_ipv4   = "10.99.7.0/25"
+    }
   }
 
   egress_rules = {
@@ -1028,38 +1028,6 @@ locals {
       to_port     = 22
       tier        = "adc-management"
     }
-    "adc-management/egress/tcp/22/tier:adc-server" = {
-      group       = "adc-management"
-      description = "Configuration synchronization between GSLB sites"
-      ip_protocol = "tcp"
-      from_port   = 22
-      to_port     = 22
-      tier        = "adc-server"
-    }
-    "adc-management/egress/tcp/22/203.0.113.10/31" = {
-      group       = "adc-management"
-      description = "Configuration synchronization between GSLB sites"
-      ip_protocol = "tcp"
-      from_port   = 22
-      to_port     = 22
-      cidr_ipv4   = "203.0.113.10/31"
-    }
-    "adc-management/egress/tcp/53/10.98.0.10/31" = {
-      group       = "adc-management"
-      description = "Name resolution by the ADC"
-      ip_protocol = "tcp"
-      from_port   = 53
-      to_port     = 53
-      cidr_ipv4   = "10.98.0.10/31"
-    }
-    "adc-management/egress/tcp/636/10.98.0.10/31" = {
-      group       = "adc-management"
-      description = "Authentication over LDAP with TLS from the NSIP"
-      ip_protocol = "tcp"
-      from_port   = 636
-      to_port     = 636
-      cidr_ipv4   = "10.98.0.10/31"
-    }
     "adc-management/egress/tcp/3008/tier:adc-management" = {
       group       = "adc-management"
       description = "Encrypted configuration synchronization of an ADC high availability pair"
@@ -1068,6 +1036,22 @@ locals {
       to_port     = 3008
       tier        = "adc-management"
     }
+    "adc-management/egress/udp/3003/tier:adc-management" = {
+      group       = "adc-management"
+      description = "Heartbeats between the two nodes of an ADC high availability pair"
+      ip_protocol = "udp"
+      from_port   = 3003
+      to_port     = 3003
+      tier        = "adc-management"
+    }
+    "adc-management/egress/tcp/22/tier:adc-server" = {
+      group       = "adc-management"
+      description = "Configuration synchronization between GSLB sites"
+      ip_protocol = "tcp"
+      from_port   = 22
+      to_port     = 22
+      tier        = "adc-server"
+    }
     "adc-management/egress/tcp/3008/tier:adc-server" = {
       group       = "adc-management"
       description = "Configuration synchronization between GSLB sites"
@@ -1075,14 +1059,6 @@ locals {
       from_port   = 3008
       to_port     = 3008
       tier        = "adc-server"
-    }
-    "adc-management/egress/tcp/3008/203.0.113.10/31" = {
-      group       = "adc-management"
-      description = "Configuration synchronization between GSLB sites"
-      ip_protocol = "tcp"
-      from_port   = 3008
-      to_port     = 3008
-      cidr_ipv4   = "203.0.113.10/31"
     }
     "adc-management/egress/tcp/5557-5558/tier:console" = {
       group       = "adc-management"
@@ -1116,22 +1092,6 @@ locals {
       to_port     = 27000
       tier        = "console"
     }
-    "adc-management/egress/udp/53/10.98.0.10/31" = {
-      group       = "adc-management"
-      description = "Name resolution by the ADC"
-      ip_protocol = "udp"
-      from_port   = 53
-      to_port     = 53
-      cidr_ipv4   = "10.98.0.10/31"
-    }
-    "adc-management/egress/udp/123/10.98.0.10/31" = {
-      group       = "adc-management"
-      description = "Time synchronization of the ADC"
-      ip_protocol = "udp"
-      from_port   = 123
-      to_port     = 123
-      cidr_ipv4   = "10.98.0.10/31"
-    }
     "adc-management/egress/udp/162/tier:console" = {
       group       = "adc-management"
       description = "SNMP traps from the ADC to ADM"
@@ -1148,22 +1108,6 @@ locals {
       to_port     = 514
       tier        = "console"
     }
-    "adc-management/egress/udp/1812-1813/10.98.0.21/32" = {
-      group       = "adc-management"
-      description = "RADIUS authentication from the NSIP; RADIUS accounting from the NSIP (unverified)"
-      ip_protocol = "udp"
-      from_port   = 1812
-      to_port     = 1813
-      cidr_ipv4   = "10.98.0.21/32"
-    }
-    "adc-management/egress/udp/3003/tier:adc-management" = {
-      group       = "adc-management"
-      description = "Heartbeats between the two nodes of an ADC high availability pair"
-      ip_protocol = "udp"
-      from_port   = 3003
-      to_port     = 3003
-      tier        = "adc-management"
-    }
     "adc-management/egress/udp/4739/tier:console" = {
       group       = "adc-management"
       description = "AppFlow (IPFIX) records from the ADC to ADM"
@@ -1172,53 +1116,61 @@ locals {
       to_port     = 4739
       tier        = "console"
     }
-    "adc-server/egress/tcp/53/10.98.0.10/31" = {
-      group       = "adc-server"
+    "adc-management/egress/tcp/53/10.98.0.10/31" = {
+      group       = "adc-management"
       description = "Name resolution by the ADC"
       ip_protocol = "tcp"
       from_port   = 53
       to_port     = 53
       cidr_ipv4   = "10.98.0.10/31"
     }
-    "adc-server/egress/tcp/443/tier:ddc" = {
-      group       = "adc-server"
-      description = "Redeeming of session tickets at the STA"
-      ip_protocol = "tcp"
-      from_port   = 443
-      to_port     = 443
-      tier        = "ddc"
-    }
-    "adc-server/egress/tcp/443/tier:storefront" = {
-      group       = "adc-server"
-      description = "Access of the gateway to StoreFront"
-      ip_protocol = "tcp"
-      from_port   = 443
-      to_port     = 443
-      tier        = "storefront"
-    }
-    "adc-server/egress/tcp/636/10.98.0.10/31" = {
-      group       = "adc-server"
-      description = "Authentication over LDAP with TLS from the SNIP"
+    "adc-management/egress/tcp/636/10.98.0.10/31" = {
+      group       = "adc-management"
+      description = "Authentication over LDAP with TLS from the NSIP"
       ip_protocol = "tcp"
       from_port   = 636
       to_port     = 636
       cidr_ipv4   = "10.98.0.10/31"
     }
-    "adc-server/egress/tcp/1494/tier:vda" = {
-      group       = "adc-server"
-      description = "HDX sessions proxied by the gateway (ICA)"
-      ip_protocol = "tcp"
-      from_port   = 1494
-      to_port     = 1494
-      tier        = "vda"
+    "adc-management/egress/udp/53/10.98.0.10/31" = {
+      group       = "adc-management"
+      description = "Name resolution by the ADC"
+      ip_protocol = "udp"
+      from_port   = 53
+      to_port     = 53
+      cidr_ipv4   = "10.98.0.10/31"
     }
-    "adc-server/egress/tcp/2598/tier:vda" = {
-      group       = "adc-server"
-      description = "HDX sessions proxied by the gateway with session reliability"
+    "adc-management/egress/udp/123/10.98.0.10/31" = {
+      group       = "adc-management"
+      description = "Time synchronization of the ADC"
+      ip_protocol = "udp"
+      from_port   = 123
+      to_port     = 123
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "adc-management/egress/udp/1812-1813/10.98.0.21/32" = {
+      group       = "adc-management"
+      description = "RADIUS authentication from the NSIP; RADIUS accounting from the NSIP (unverified)"
+      ip_protocol = "udp"
+      from_port   = 1812
+      to_port     = 1813
+      cidr_ipv4   = "10.98.0.21/32"
+    }
+    "adc-management/egress/tcp/22/203.0.113.10/31" = {
+      group       = "adc-management"
+      description = "Configuration synchronization between GSLB sites"
       ip_protocol = "tcp"
-      from_port   = 2598
-      to_port     = 2598
-      tier        = "vda"
+      from_port   = 22
+      to_port     = 22
+      cidr_ipv4   = "203.0.113.10/31"
+    }
+    "adc-management/egress/tcp/3008/203.0.113.10/31" = {
+      group       = "adc-management"
+      description = "Configuration synchronization between GSLB sites"
+      ip_protocol = "tcp"
+      from_port   = 3008
+      to_port     = 3008
+      cidr_ipv4   = "203.0.113.10/31"
     }
     "adc-server/egress/tcp/3009/tier:adc-server" = {
       group       = "adc-server"
@@ -1227,14 +1179,6 @@ locals {
       from_port   = 3009
       to_port     = 3009
       tier        = "adc-server"
-    }
-    "adc-server/egress/tcp/3009/203.0.113.10/31" = {
-      group       = "adc-server"
-      description = "Encrypted exchange of GSLB metrics (MEP) between sites"
-      ip_protocol = "tcp"
-      from_port   = 3009
-      to_port     = 3009
-      cidr_ipv4   = "203.0.113.10/31"
     }
     "adc-server/egress/tcp/5557-5558/tier:console" = {
       group       = "adc-server"
@@ -1260,14 +1204,6 @@ locals {
       to_port     = 7279
       tier        = "console"
     }
-    "adc-server/egress/tcp/8008/tier:vda" = {
-      group       = "adc-server"
-      description = "HDX sessions of the HTML5 client proxied by the gateway"
-      ip_protocol = "tcp"
-      from_port   = 8008
-      to_port     = 8008
-      tier        = "vda"
-    }
     "adc-server/egress/tcp/27000/tier:console" = {
       group       = "adc-server"
       description = "Requests of ADCs to ADM for pooled licences"
@@ -1275,22 +1211,6 @@ locals {
       from_port   = 27000
       to_port     = 27000
       tier        = "console"
-    }
-    "adc-server/egress/udp/53/10.98.0.10/31" = {
-      group       = "adc-server"
-      description = "Name resolution by the ADC"
-      ip_protocol = "udp"
-      from_port   = 53
-      to_port     = 53
-      cidr_ipv4   = "10.98.0.10/31"
-    }
-    "adc-server/egress/udp/123/10.98.0.10/31" = {
-      group       = "adc-server"
-      description = "Time synchronization of the ADC"
-      ip_protocol = "udp"
-      from_port   = 123
-      to_port     = 123
-      cidr_ipv4   = "10.98.0.10/31"
     }
     "adc-server/egress/udp/162/tier:console" = {
       group       = "adc-server"
@@ -1308,6 +1228,54 @@ locals {
       to_port     = 514
       tier        = "console"
     }
+    "adc-server/egress/udp/4739/tier:console" = {
+      group       = "adc-server"
+      description = "AppFlow (IPFIX) records from the ADC to ADM"
+      ip_protocol = "udp"
+      from_port   = 4739
+      to_port     = 4739
+      tier        = "console"
+    }
+    "adc-server/egress/tcp/443/tier:ddc" = {
+      group       = "adc-server"
+      description = "Redeeming of session tickets at the STA"
+      ip_protocol = "tcp"
+      from_port   = 443
+      to_port     = 443
+      tier        = "ddc"
+    }
+    "adc-server/egress/tcp/443/tier:storefront" = {
+      group       = "adc-server"
+      description = "Access of the gateway to StoreFront"
+      ip_protocol = "tcp"
+      from_port   = 443
+      to_port     = 443
+      tier        = "storefront"
+    }
+    "adc-server/egress/tcp/1494/tier:vda" = {
+      group       = "adc-server"
+      description = "HDX sessions proxied by the gateway (ICA)"
+      ip_protocol = "tcp"
+      from_port   = 1494
+      to_port     = 1494
+      tier        = "vda"
+    }
+    "adc-server/egress/tcp/2598/tier:vda" = {
+      group       = "adc-server"
+      description = "HDX sessions proxied by the gateway with session reliability"
+      ip_protocol = "tcp"
+      from_port   = 2598
+      to_port     = 2598
+      tier        = "vda"
+    }
+    "adc-server/egress/tcp/8008/tier:vda" = {
+      group       = "adc-server"
+      description = "HDX sessions of the HTML5 client proxied by the gateway"
+      ip_protocol = "tcp"
+      from_port   = 8008
+      to_port     = 8008
+      tier        = "vda"
+    }
     "adc-server/egress/udp/1494/tier:vda" = {
       group       = "adc-server"
       description = "HDX sessions proxied by the gateway (ICA)"
@@ -1315,14 +1283,6 @@ locals {
       from_port   = 1494
       to_port     = 1494
       tier        = "vda"
-    }
-    "adc-server/egress/udp/1812-1813/10.98.0.21/32" = {
-      group       = "adc-server"
-      description = "RADIUS authentication from the SNIP; RADIUS accounting from the SNIP"
-      ip_protocol = "udp"
-      from_port   = 1812
-      to_port     = 1813
-      cidr_ipv4   = "10.98.0.21/32"
     }
     "adc-server/egress/udp/2598/tier:vda" = {
       group       = "adc-server"
@@ -1332,14 +1292,6 @@ locals {
       to_port     = 2598
       tier        = "vda"
     }
-    "adc-server/egress/udp/4739/tier:console" = {
-      group       = "adc-server"
-      description = "AppFlow (IPFIX) records from the ADC to ADM"
-      ip_protocol = "udp"
-      from_port   = 4739
-      to_port     = 4739
-      tier        = "console"
-    }
     "adc-server/egress/udp/16500-16509/tier:vda" = {
       group       = "adc-server"
       description = "Real-time audio over UDP proxied by the gateway"
@@ -1348,12 +1300,84 @@ locals {
       to_port     = 16509
       tier        = "vda"
     }
+    "adc-server/egress/tcp/53/10.98.0.10/31" = {
+      group       = "adc-server"
+      description = "Name resolution by the ADC"
+      ip_protocol = "tcp"
+      from_port   = 53
+      to_port     = 53
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "adc-server/egress/tcp/636/10.98.0.10/31" = {
+      group       = "adc-server"
+      description = "Authentication over LDAP with TLS from the SNIP"
+      ip_protocol = "tcp"
+      from_port   = 636
+      to_port     = 636
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "adc-server/egress/udp/53/10.98.0.10/31" = {
+      group       = "adc-server"
+      description = "Name resolution by the ADC"
+      ip_protocol = "udp"
+      from_port   = 53
+      to_port     = 53
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "adc-server/egress/udp/123/10.98.0.10/31" = {
+      group       = "adc-server"
+      description = "Time synchronization of the ADC"
+      ip_protocol = "udp"
+      from_port   = 123
+      to_port     = 123
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "adc-server/egress/udp/1812-1813/10.98.0.21/32" = {
+      group       = "adc-server"
+      description = "RADIUS authentication from the SNIP; RADIUS accounting from the SNIP"
+      ip_protocol = "udp"
+      from_port   = 1812
+      to_port     = 1813
+      cidr_ipv4   = "10.98.0.21/32"
+    }
+    "adc-server/egress/tcp/3009/203.0.113.10/31" = {
+      group       = "adc-server"
+      description = "Encrypted exchange of GSLB metrics (MEP) between sites"
+      ip_protocol = "tcp"
+      from_port   = 3009
+      to_port     = 3009
+      cidr_ipv4   = "203.0.113.10/31"
+    }
     "console/egress/icmp/8.0/tier:adc-management" = {
       group       = "console"
       description = "Reachability checks of ADM on ADCs"
       ip_protocol = "icmp"
       from_port   = 8
       to_port     = 0
+      tier        = "adc-management"
+    }
+    "console/egress/tcp/22/tier:adc-management" = {
+      group       = "console"
+      description = "SSH from ADM to ADCs"
+      ip_protocol = "tcp"
+      from_port   = 22
+      to_port     = 22
+      tier        = "adc-management"
+    }
+    "console/egress/tcp/443/tier:adc-management" = {
+      group       = "console"
+      description = "NITRO requests of ADM to ADCs"
+      ip_protocol = "tcp"
+      from_port   = 443
+      to_port     = 443
+      tier        = "adc-management"
+    }
+    "console/egress/udp/161/tier:adc-management" = {
+      group       = "console"
+      description = "SNMP polling of the ADC by ADM"
+      ip_protocol = "udp"
+      from_port   = 161
+      to_port     = 161
       tier        = "adc-management"
     }
     "console/egress/icmp/8.0/tier:console" = {
@@ -1364,14 +1388,6 @@ locals {
       to_port     = 0
       tier        = "console"
     }
-    "console/egress/tcp/22/tier:adc-management" = {
-      group       = "console"
-      description = "SSH from ADM to ADCs"
-      ip_protocol = "tcp"
-      from_port   = 22
-      to_port     = 22
-      tier        = "adc-management"
-    }
     "console/egress/tcp/22/tier:console" = {
       group       = "console"
       description = "Synchronization over SSH within an ADM pair"
@@ -1379,30 +1395,6 @@ locals {
       from_port   = 22
       to_port     = 22
       tier        = "console"
-    }
-    "console/egress/tcp/25/10.98.0.22/32" = {
-      group       = "console"
-      description = "Mail notifications from ADM to the mail relay"
-      ip_protocol = "tcp"
-      from_port   = 25
-      to_port     = 25
-      cidr_ipv4   = "10.98.0.22/32"
-    }
-    "console/egress/tcp/443/tier:adc-management" = {
-      group       = "console"
-      description = "NITRO requests of ADM to ADCs"
-      ip_protocol = "tcp"
-      from_port   = 443
-      to_port     = 443
-      tier        = "adc-management"
-    }
-    "console/egress/tcp/636/10.98.0.10/31" = {
-      group       = "console"
-      description = "Authentication of ADM users over LDAP"
-      ip_protocol = "tcp"
-      from_port   = 636
-      to_port     = 636
-      cidr_ipv4   = "10.98.0.10/31"
     }
     "console/egress/tcp/5454/tier:console" = {
       group       = "console"
@@ -1428,6 +1420,14 @@ locals {
       to_port     = 27000
       tier        = "license-server"
     }
+    "console/egress/tcp/636/10.98.0.10/31" = {
+      group       = "console"
+      description = "Authentication of ADM users over LDAP"
+      ip_protocol = "tcp"
+      from_port   = 636
+      to_port     = 636
+      cidr_ipv4   = "10.98.0.10/31"
+    }
     "console/egress/udp/123/10.98.0.10/31" = {
       group       = "console"
       description = "Time synchronization of ADM"
@@ -1435,14 +1435,6 @@ locals {
       from_port   = 123
       to_port     = 123
       cidr_ipv4   = "10.98.0.10/31"
-    }
-    "console/egress/udp/161/tier:adc-management" = {
-      group       = "console"
-      description = "SNMP polling of the ADC by ADM"
-      ip_protocol = "udp"
-      from_port   = 161
-      to_port     = 161
-      tier        = "adc-management"
     }
     "console/egress/udp/1812/10.98.0.21/32" = {
       group       = "console"
@@ -1452,13 +1444,13 @@ locals {
       to_port     = 1812
       cidr_ipv4   = "10.98.0.21/32"
     }
-    "ddc/egress/tcp/53/10.98.0.10/31" = {
-      group       = "ddc"
-      description = "Name resolution by Windows servers"
+    "console/egress/tcp/25/10.98.0.22/32" = {
+      group       = "console"
+      description = "Mail notifications from ADM to the mail relay"
       ip_protocol = "tcp"
-      from_port   = 53
-      to_port     = 53
-      cidr_ipv4   = "10.98.0.10/31"
+      from_port   = 25
+      to_port     = 25
+      cidr_ipv4   = "10.98.0.22/32"
     }
     "ddc/egress/tcp/80/tier:ddc" = {
       group       = "ddc"
@@ -1468,22 +1460,6 @@ locals {
       to_port     = 80
       tier        = "ddc"
     }
-    "ddc/egress/tcp/80/tier:vda" = {
-      group       = "ddc"
-      description = "Requests of controllers to session hosts about sessions and processes"
-      ip_protocol = "tcp"
-      from_port   = 80
-      to_port     = 80
-      tier        = "vda"
-    }
-    "ddc/egress/tcp/88/10.98.0.10/31" = {
-      group       = "ddc"
-      description = "Kerberos authentication of Windows servers"
-      ip_protocol = "tcp"
-      from_port   = 88
-      to_port     = 88
-      cidr_ipv4   = "10.98.0.10/31"
-    }
     "ddc/egress/tcp/89/tier:ddc" = {
       group       = "ddc"
       description = "Local Host Cache among controllers"
@@ -1491,6 +1467,78 @@ locals {
       from_port   = 89
       to_port     = 89
       tier        = "ddc"
+    }
+    "ddc/egress/tcp/443/tier:ddc" = {
+      group       = "ddc"
+      description = "Queries of Director to controllers"
+      ip_protocol = "tcp"
+      from_port   = 443
+      to_port     = 443
+      tier        = "ddc"
+    }
+    "ddc/egress/tcp/9095/tier:ddc" = {
+      group       = "ddc"
+      description = "Orchestration service among controllers"
+      ip_protocol = "tcp"
+      from_port   = 9095
+      to_port     = 9095
+      tier        = "ddc"
+    }
+    "ddc/egress/tcp/7279/tier:license-server" = {
+      group       = "ddc"
+      description = "Check-out and return of licences at the vendor daemon"
+      ip_protocol = "tcp"
+      from_port   = 7279
+      to_port     = 7279
+      tier        = "license-server"
+    }
+    "ddc/egress/tcp/8083/tier:license-server" = {
+      group       = "ddc"
+      description = "Licensing web service, for administrators and controllers"
+      ip_protocol = "tcp"
+      from_port   = 8083
+      to_port     = 8083
+      tier        = "license-server"
+    }
+    "ddc/egress/tcp/27000/tier:license-server" = {
+      group       = "ddc"
+      description = "First contact of components that ask for licences"
+      ip_protocol = "tcp"
+      from_port   = 27000
+      to_port     = 27000
+      tier        = "license-server"
+    }
+    "ddc/egress/tcp/1433/tier:sql" = {
+      group       = "ddc"
+      description = "Access of controllers to the site databases"
+      ip_protocol = "tcp"
+      from_port   = 1433
+      to_port     = 1433
+      tier        = "sql"
+    }
+    "ddc/egress/tcp/14330/tier:sql" = {
+      group       = "ddc"
+      description = "Access of controllers to the site databases"
+      ip_protocol = "tcp"
+      from_port   = 14330
+      to_port     = 14330
+      tier        = "sql"
+    }
+    "ddc/egress/udp/1434/tier:sql" = {
+      group       = "ddc"
+      description = "Lookup of a named SQL Server instance by controllers"
+      ip_protocol = "udp"
+      from_port   = 1434
+      to_port     = 1434
+      tier        = "sql"
+    }
+    "ddc/egress/tcp/80/tier:vda" = {
+      group       = "ddc"
+      description = "Requests of controllers to session hosts about sessions and processes"
+      ip_protocol = "tcp"
+      from_port   = 80
+      to_port     = 80
+      tier        = "vda"
     }
     "ddc/egress/tcp/89/tier:vda" = {
       group       = "ddc"
@@ -1508,6 +1556,30 @@ locals {
       to_port     = 135
       tier        = "vda"
     }
+    "ddc/egress/tcp/3389/tier:vda" = {
+      group       = "ddc"
+      description = "Remote Assistance from Director and administrators to session hosts"
+      ip_protocol = "tcp"
+      from_port   = 3389
+      to_port     = 3389
+      tier        = "vda"
+    }
+    "ddc/egress/tcp/53/10.98.0.10/31" = {
+      group       = "ddc"
+      description = "Name resolution by Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 53
+      to_port     = 53
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "ddc/egress/tcp/88/10.98.0.10/31" = {
+      group       = "ddc"
+      description = "Kerberos authentication of Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 88
+      to_port     = 88
+      cidr_ipv4   = "10.98.0.10/31"
+    }
     "ddc/egress/tcp/135/10.98.0.10/31" = {
       group       = "ddc"
       description = "RPC endpoint mapper of domain controllers"
@@ -1523,14 +1595,6 @@ locals {
       from_port   = 389
       to_port     = 389
       cidr_ipv4   = "10.98.0.10/31"
-    }
-    "ddc/egress/tcp/443/tier:ddc" = {
-      group       = "ddc"
-      description = "Queries of Director to controllers"
-      ip_protocol = "tcp"
-      from_port   = 443
-      to_port     = 443
-      tier        = "ddc"
     }
     "ddc/egress/tcp/445/10.98.0.10/31" = {
       group       = "ddc"
@@ -1556,14 +1620,6 @@ locals {
       to_port     = 636
       cidr_ipv4   = "10.98.0.10/31"
     }
-    "ddc/egress/tcp/1433/tier:sql" = {
-      group       = "ddc"
-      description = "Access of controllers to the site databases"
-      ip_protocol = "tcp"
-      from_port   = 1433
-      to_port     = 1433
-      tier        = "sql"
-    }
     "ddc/egress/tcp/3268-3269/10.98.0.10/31" = {
       group       = "ddc"
       description = "Queries of Windows servers to the global catalogue, plain and over TLS"
@@ -1571,54 +1627,6 @@ locals {
       from_port   = 3268
       to_port     = 3269
       cidr_ipv4   = "10.98.0.10/31"
-    }
-    "ddc/egress/tcp/3389/tier:vda" = {
-      group       = "ddc"
-      description = "Remote Assistance from Director and administrators to session hosts"
-      ip_protocol = "tcp"
-      from_port   = 3389
-      to_port     = 3389
-      tier        = "vda"
-    }
-    "ddc/egress/tcp/7279/tier:license-server" = {
-      group       = "ddc"
-      description = "Check-out and return of licences at the vendor daemon"
-      ip_protocol = "tcp"
-      from_port   = 7279
-      to_port     = 7279
-      tier        = "license-server"
-    }
-    "ddc/egress/tcp/8083/tier:license-server" = {
-      group       = "ddc"
-      description = "Licensing web service, for administrators and controllers"
-      ip_protocol = "tcp"
-      from_port   = 8083
-      to_port     = 8083
-      tier        = "license-server"
-    }
-    "ddc/egress/tcp/9095/tier:ddc" = {
-      group       = "ddc"
-      description = "Orchestration service among controllers"
-      ip_protocol = "tcp"
-      from_port   = 9095
-      to_port     = 9095
-      tier        = "ddc"
-    }
-    "ddc/egress/tcp/14330/tier:sql" = {
-      group       = "ddc"
-      description = "Access of controllers to the site databases"
-      ip_protocol = "tcp"
-      from_port   = 14330
-      to_port     = 14330
-      tier        = "sql"
-    }
-    "ddc/egress/tcp/27000/tier:license-server" = {
-      group       = "ddc"
-      description = "First contact of components that ask for licences"
-      ip_protocol = "tcp"
-      from_port   = 27000
-      to_port     = 27000
-      tier        = "license-server"
     }
     "ddc/egress/tcp/49152-65535/10.98.0.10/31" = {
       group       = "ddc"
@@ -1668,14 +1676,6 @@ locals {
       to_port     = 464
       cidr_ipv4   = "10.98.0.10/31"
     }
-    "ddc/egress/udp/1434/tier:sql" = {
-      group       = "ddc"
-      description = "Lookup of a named SQL Server instance by controllers"
-      ip_protocol = "udp"
-      from_port   = 1434
-      to_port     = 1434
-      tier        = "sql"
-    }
     "fas/egress/tcp/53/10.98.0.10/31" = {
       group       = "fas"
       description = "Name resolution by Windows servers"
@@ -1699,14 +1699,6 @@ locals {
       from_port   = 135
       to_port     = 135
       cidr_ipv4   = "10.98.0.10/31"
-    }
-    "fas/egress/tcp/135/10.98.0.20/32" = {
-      group       = "fas"
-      description = "Certificate requests of FAS, RPC endpoint mapper of the CA"
-      ip_protocol = "tcp"
-      from_port   = 135
-      to_port     = 135
-      cidr_ipv4   = "10.98.0.20/32"
     }
     "fas/egress/tcp/389/10.98.0.10/31" = {
       group       = "fas"
@@ -1756,14 +1748,6 @@ locals {
       to_port     = 65535
       cidr_ipv4   = "10.98.0.10/31"
     }
-    "fas/egress/tcp/50100/10.98.0.20/32" = {
-      group       = "fas"
-      description = "Certificate requests of FAS over DCOM on the static port of the CA"
-      ip_protocol = "tcp"
-      from_port   = 50100
-      to_port     = 50100
-      cidr_ipv4   = "10.98.0.20/32"
-    }
     "fas/egress/udp/53/10.98.0.10/31" = {
       group       = "fas"
       description = "Name resolution by Windows servers"
@@ -1803,6 +1787,22 @@ locals {
       from_port   = 464
       to_port     = 464
       cidr_ipv4   = "10.98.0.10/31"
+    }
+    "fas/egress/tcp/135/10.98.0.20/32" = {
+      group       = "fas"
+      description = "Certificate requests of FAS, RPC endpoint mapper of the CA"
+      ip_protocol = "tcp"
+      from_port   = 135
+      to_port     = 135
+      cidr_ipv4   = "10.98.0.20/32"
+    }
+    "fas/egress/tcp/50100/10.98.0.20/32" = {
+      group       = "fas"
+      description = "Certificate requests of FAS over DCOM on the static port of the CA"
+      ip_protocol = "tcp"
+      from_port   = 50100
+      to_port     = 50100
+      cidr_ipv4   = "10.98.0.20/32"
     }
     "license-server/egress/tcp/53/10.98.0.10/31" = {
       group       = "license-server"
@@ -1916,6 +1916,62 @@ locals {
       to_port     = 464
       cidr_ipv4   = "10.98.0.10/31"
     }
+    "pvs/egress/tcp/445/tier:file-server" = {
+      group       = "pvs"
+      description = "vDisk store of Provisioning servers on a share (unverified)"
+      ip_protocol = "tcp"
+      from_port   = 445
+      to_port     = 445
+      tier        = "file-server"
+    }
+    "pvs/egress/tcp/7279/tier:license-server" = {
+      group       = "pvs"
+      description = "Check-out and return of licences at the vendor daemon"
+      ip_protocol = "tcp"
+      from_port   = 7279
+      to_port     = 7279
+      tier        = "license-server"
+    }
+    "pvs/egress/tcp/27000/tier:license-server" = {
+      group       = "pvs"
+      description = "First contact of components that ask for licences"
+      ip_protocol = "tcp"
+      from_port   = 27000
+      to_port     = 27000
+      tier        = "license-server"
+    }
+    "pvs/egress/udp/6890-6909/tier:pvs" = {
+      group       = "pvs"
+      description = "Communication among Provisioning servers"
+      ip_protocol = "udp"
+      from_port   = 6890
+      to_port     = 6909
+      tier        = "pvs"
+    }
+    "pvs/egress/tcp/1433/tier:sql" = {
+      group       = "pvs"
+      description = "Access of Provisioning servers to their database"
+      ip_protocol = "tcp"
+      from_port   = 1433
+      to_port     = 1433
+      tier        = "sql"
+    }
+    "pvs/egress/tcp/14330/tier:sql" = {
+      group       = "pvs"
+      description = "Access of Provisioning servers to their database"
+      ip_protocol = "tcp"
+      from_port   = 14330
+      to_port     = 14330
+      tier        = "sql"
+    }
+    "pvs/egress/udp/1434/tier:sql" = {
+      group       = "pvs"
+      description = "Lookup of a named SQL Server instance by Provisioning servers"
+      ip_protocol = "udp"
+      from_port   = 1434
+      to_port     = 1434
+      tier        = "sql"
+    }
     "pvs/egress/tcp/53/10.98.0.10/31" = {
       group       = "pvs"
       description = "Name resolution by Windows servers"
@@ -1948,14 +2004,6 @@ locals {
       to_port     = 389
       cidr_ipv4   = "10.98.0.10/31"
     }
-    "pvs/egress/tcp/445/tier:file-server" = {
-      group       = "pvs"
-      description = "vDisk store of Provisioning servers on a share (unverified)"
-      ip_protocol = "tcp"
-      from_port   = 445
-      to_port     = 445
-      tier        = "file-server"
-    }
     "pvs/egress/tcp/445/10.98.0.10/31" = {
       group       = "pvs"
       description = "Group policies and logon scripts of Windows servers"
@@ -1980,14 +2028,6 @@ locals {
       to_port     = 636
       cidr_ipv4   = "10.98.0.10/31"
     }
-    "pvs/egress/tcp/1433/tier:sql" = {
-      group       = "pvs"
-      description = "Access of Provisioning servers to their database"
-      ip_protocol = "tcp"
-      from_port   = 1433
-      to_port     = 1433
-      tier        = "sql"
-    }
     "pvs/egress/tcp/3268-3269/10.98.0.10/31" = {
       group       = "pvs"
       description = "Queries of Windows servers to the global catalogue, plain and over TLS"
@@ -1995,30 +2035,6 @@ locals {
       from_port   = 3268
       to_port     = 3269
       cidr_ipv4   = "10.98.0.10/31"
-    }
-    "pvs/egress/tcp/7279/tier:license-server" = {
-      group       = "pvs"
-      description = "Check-out and return of licences at the vendor daemon"
-      ip_protocol = "tcp"
-      from_port   = 7279
-      to_port     = 7279
-      tier        = "license-server"
-    }
-    "pvs/egress/tcp/14330/tier:sql" = {
-      group       = "pvs"
-      description = "Access of Provisioning servers to their database"
-      ip_protocol = "tcp"
-      from_port   = 14330
-      to_port     = 14330
-      tier        = "sql"
-    }
-    "pvs/egress/tcp/27000/tier:license-server" = {
-      group       = "pvs"
-      description = "First contact of components that ask for licences"
-      ip_protocol = "tcp"
-      from_port   = 27000
-      to_port     = 27000
-      tier        = "license-server"
     }
     "pvs/egress/tcp/49152-65535/10.98.0.10/31" = {
       group       = "pvs"
@@ -2068,21 +2084,45 @@ locals {
       to_port     = 464
       cidr_ipv4   = "10.98.0.10/31"
     }
-    "pvs/egress/udp/1434/tier:sql" = {
-      group       = "pvs"
-      description = "Lookup of a named SQL Server instance by Provisioning servers"
+    "session-recording/egress/tcp/7279/tier:license-server" = {
+      group       = "session-recording"
+      description = "Check-out and return of licences at the vendor daemon"
+      ip_protocol = "tcp"
+      from_port   = 7279
+      to_port     = 7279
+      tier        = "license-server"
+    }
+    "session-recording/egress/tcp/27000/tier:license-server" = {
+      group       = "session-recording"
+      description = "First contact of components that ask for licences"
+      ip_protocol = "tcp"
+      from_port   = 27000
+      to_port     = 27000
+      tier        = "license-server"
+    }
+    "session-recording/egress/tcp/1433/tier:sql" = {
+      group       = "session-recording"
+      description = "Session Recording server to its databases"
+      ip_protocol = "tcp"
+      from_port   = 1433
+      to_port     = 1433
+      tier        = "sql"
+    }
+    "session-recording/egress/tcp/14330/tier:sql" = {
+      group       = "session-recording"
+      description = "Session Recording server to its databases"
+      ip_protocol = "tcp"
+      from_port   = 14330
+      to_port     = 14330
+      tier        = "sql"
+    }
+    "session-recording/egress/udp/1434/tier:sql" = {
+      group       = "session-recording"
+      description = "Lookup of a named SQL Server instance by Session Recording"
       ip_protocol = "udp"
       from_port   = 1434
       to_port     = 1434
       tier        = "sql"
-    }
-    "pvs/egress/udp/6890-6909/tier:pvs" = {
-      group       = "pvs"
-      description = "Communication among Provisioning servers"
-      ip_protocol = "udp"
-      from_port   = 6890
-      to_port     = 6909
-      tier        = "pvs"
     }
     "session-recording/egress/tcp/53/10.98.0.10/31" = {
       group       = "session-recording"
@@ -2140,14 +2180,6 @@ locals {
       to_port     = 636
       cidr_ipv4   = "10.98.0.10/31"
     }
-    "session-recording/egress/tcp/1433/tier:sql" = {
-      group       = "session-recording"
-      description = "Session Recording server to its databases"
-      ip_protocol = "tcp"
-      from_port   = 1433
-      to_port     = 1433
-      tier        = "sql"
-    }
     "session-recording/egress/tcp/3268-3269/10.98.0.10/31" = {
       group       = "session-recording"
       description = "Queries of Windows servers to the global catalogue, plain and over TLS"
@@ -2155,30 +2187,6 @@ locals {
       from_port   = 3268
       to_port     = 3269
       cidr_ipv4   = "10.98.0.10/31"
-    }
-    "session-recording/egress/tcp/7279/tier:license-server" = {
-      group       = "session-recording"
-      description = "Check-out and return of licences at the vendor daemon"
-      ip_protocol = "tcp"
-      from_port   = 7279
-      to_port     = 7279
-      tier        = "license-server"
-    }
-    "session-recording/egress/tcp/14330/tier:sql" = {
-      group       = "session-recording"
-      description = "Session Recording server to its databases"
-      ip_protocol = "tcp"
-      from_port   = 14330
-      to_port     = 14330
-      tier        = "sql"
-    }
-    "session-recording/egress/tcp/27000/tier:license-server" = {
-      group       = "session-recording"
-      description = "First contact of components that ask for licences"
-      ip_protocol = "tcp"
-      from_port   = 27000
-      to_port     = 27000
-      tier        = "license-server"
     }
     "session-recording/egress/tcp/49152-65535/10.98.0.10/31" = {
       group       = "session-recording"
@@ -2227,14 +2235,6 @@ locals {
       from_port   = 464
       to_port     = 464
       cidr_ipv4   = "10.98.0.10/31"
-    }
-    "session-recording/egress/udp/1434/tier:sql" = {
-      group       = "session-recording"
-      description = "Lookup of a named SQL Server instance by Session Recording"
-      ip_protocol = "udp"
-      from_port   = 1434
-      to_port     = 1434
-      tier        = "sql"
     }
     "sql/egress/tcp/53/10.98.0.10/31" = {
       group       = "sql"
@@ -2348,13 +2348,21 @@ locals {
       to_port     = 464
       cidr_ipv4   = "10.98.0.10/31"
     }
-    "storefront/egress/tcp/53/10.98.0.10/31" = {
+    "storefront/egress/tcp/443/tier:adc-client" = {
       group       = "storefront"
-      description = "Name resolution by Windows servers"
+      description = "Callback of StoreFront to the gateway"
       ip_protocol = "tcp"
-      from_port   = 53
-      to_port     = 53
-      cidr_ipv4   = "10.98.0.10/31"
+      from_port   = 443
+      to_port     = 443
+      tier        = "adc-client"
+    }
+    "storefront/egress/tcp/443/tier:ddc" = {
+      group       = "storefront"
+      description = "Requests of StoreFront to controllers for apps and desktops"
+      ip_protocol = "tcp"
+      from_port   = 443
+      to_port     = 443
+      tier        = "ddc"
     }
     "storefront/egress/tcp/80/tier:fas" = {
       group       = "storefront"
@@ -2363,6 +2371,22 @@ locals {
       from_port   = 80
       to_port     = 80
       tier        = "fas"
+    }
+    "storefront/egress/tcp/8090/tier:storefront" = {
+      group       = "storefront"
+      description = "Replication within a StoreFront server group on a pinned port"
+      ip_protocol = "tcp"
+      from_port   = 8090
+      to_port     = 8090
+      tier        = "storefront"
+    }
+    "storefront/egress/tcp/53/10.98.0.10/31" = {
+      group       = "storefront"
+      description = "Name resolution by Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 53
+      to_port     = 53
+      cidr_ipv4   = "10.98.0.10/31"
     }
     "storefront/egress/tcp/88/10.98.0.10/31" = {
       group       = "storefront"
@@ -2387,22 +2411,6 @@ locals {
       from_port   = 389
       to_port     = 389
       cidr_ipv4   = "10.98.0.10/31"
-    }
-    "storefront/egress/tcp/443/tier:adc-client" = {
-      group       = "storefront"
-      description = "Callback of StoreFront to the gateway"
-      ip_protocol = "tcp"
-      from_port   = 443
-      to_port     = 443
-      tier        = "adc-client"
-    }
-    "storefront/egress/tcp/443/tier:ddc" = {
-      group       = "storefront"
-      description = "Requests of StoreFront to controllers for apps and desktops"
-      ip_protocol = "tcp"
-      from_port   = 443
-      to_port     = 443
-      tier        = "ddc"
     }
     "storefront/egress/tcp/445/10.98.0.10/31" = {
       group       = "storefront"
@@ -2435,14 +2443,6 @@ locals {
       from_port   = 3268
       to_port     = 3269
       cidr_ipv4   = "10.98.0.10/31"
-    }
-    "storefront/egress/tcp/8090/tier:storefront" = {
-      group       = "storefront"
-      description = "Replication within a StoreFront server group on a pinned port"
-      ip_protocol = "tcp"
-      from_port   = 8090
-      to_port     = 8090
-      tier        = "storefront"
     }
     "storefront/egress/tcp/49152-65535/10.98.0.10/31" = {
       group       = "storefront"
@@ -2492,14 +2492,6 @@ locals {
       to_port     = 464
       cidr_ipv4   = "10.98.0.10/31"
     }
-    "vda/egress/tcp/53/10.98.0.10/31" = {
-      group       = "vda"
-      description = "Name resolution by Windows servers"
-      ip_protocol = "tcp"
-      from_port   = 53
-      to_port     = 53
-      cidr_ipv4   = "10.98.0.10/31"
-    }
     "vda/egress/tcp/80/tier:ddc" = {
       group       = "vda"
       description = "Registration and status reports of session hosts to controllers"
@@ -2515,6 +2507,94 @@ locals {
       from_port   = 80
       to_port     = 80
       tier        = "fas"
+    }
+    "vda/egress/tcp/445/tier:file-server" = {
+      group       = "vda"
+      description = "Shares for profiles and user data (unverified)"
+      ip_protocol = "tcp"
+      from_port   = 445
+      to_port     = 445
+      tier        = "file-server"
+    }
+    "vda/egress/tcp/54321-54323/tier:pvs" = {
+      group       = "vda"
+      description = "Imaging wizard on a master target device to the SOAP service"
+      ip_protocol = "tcp"
+      from_port   = 54321
+      to_port     = 54323
+      tier        = "pvs"
+    }
+    "vda/egress/udp/69/tier:pvs" = {
+      group       = "vda"
+      description = "Download of the bootstrap file by target devices"
+      ip_protocol = "udp"
+      from_port   = 69
+      to_port     = 69
+      tier        = "pvs"
+    }
+    "vda/egress/udp/2071/tier:pvs" = {
+      group       = "vda"
+      description = "Two-stage boot of target devices from ISO, USB or a boot device"
+      ip_protocol = "udp"
+      from_port   = 2071
+      to_port     = 2071
+      tier        = "pvs"
+    }
+    "vda/egress/udp/6910-6930/tier:pvs" = {
+      group       = "vda"
+      description = "Logon of target devices at a Provisioning server; Streaming of virtual disks to target devices"
+      ip_protocol = "udp"
+      from_port   = 6910
+      to_port     = 6930
+      tier        = "pvs"
+    }
+    "vda/egress/udp/6969/tier:pvs" = {
+      group       = "vda"
+      description = "Two-stage boot of target devices from ISO, USB or a boot device"
+      ip_protocol = "udp"
+      from_port   = 6969
+      to_port     = 6969
+      tier        = "pvs"
+    }
+    "vda/egress/tcp/443/tier:session-recording" = {
+      group       = "vda"
+      description = "Recordings from session hosts to the Session Recording server"
+      ip_protocol = "tcp"
+      from_port   = 443
+      to_port     = 443
+      tier        = "session-recording"
+    }
+    "vda/egress/tcp/1801/tier:session-recording" = {
+      group       = "vda"
+      description = "Recordings from session hosts over MSMQ"
+      ip_protocol = "tcp"
+      from_port   = 1801
+      to_port     = 1801
+      tier        = "session-recording"
+    }
+    "vda/egress/tcp/8286/tier:wem-server" = {
+      group       = "vda"
+      description = "WEM agents to the infrastructure service"
+      ip_protocol = "tcp"
+      from_port   = 8286
+      to_port     = 8286
+      tier        = "wem-server"
+    }
+    "vda/egress/tcp/8288/tier:wem-server" = {
+      group       = "vda"
+      description = "Cached data synchronization of WEM agents from 1912 on"
+      ip_protocol = "tcp"
+      from_port   = 8288
+      to_port     = 8288
+      tier        = "wem-server"
+    }
+    "vda/egress/tcp/53/10.98.0.10/31" = {
+      group       = "vda"
+      description = "Name resolution by Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 53
+      to_port     = 53
+      cidr_ipv4   = "10.98.0.10/31"
     }
     "vda/egress/tcp/88/10.98.0.10/31" = {
       group       = "vda"
@@ -2540,22 +2620,6 @@ locals {
       to_port     = 389
       cidr_ipv4   = "10.98.0.10/31"
     }
-    "vda/egress/tcp/443/tier:session-recording" = {
-      group       = "vda"
-      description = "Recordings from session hosts to the Session Recording server"
-      ip_protocol = "tcp"
-      from_port   = 443
-      to_port     = 443
-      tier        = "session-recording"
-    }
-    "vda/egress/tcp/445/tier:file-server" = {
-      group       = "vda"
-      description = "Shares for profiles and user data (unverified)"
-      ip_protocol = "tcp"
-      from_port   = 445
-      to_port     = 445
-      tier        = "file-server"
-    }
     "vda/egress/tcp/445/10.98.0.10/31" = {
       group       = "vda"
       description = "Group policies and logon scripts of Windows servers"
@@ -2580,14 +2644,6 @@ locals {
       to_port     = 636
       cidr_ipv4   = "10.98.0.10/31"
     }
-    "vda/egress/tcp/1801/tier:session-recording" = {
-      group       = "vda"
-      description = "Recordings from session hosts over MSMQ"
-      ip_protocol = "tcp"
-      from_port   = 1801
-      to_port     = 1801
-      tier        = "session-recording"
-    }
     "vda/egress/tcp/3268-3269/10.98.0.10/31" = {
       group       = "vda"
       description = "Queries of Windows servers to the global catalogue, plain and over TLS"
@@ -2595,22 +2651,6 @@ locals {
       from_port   = 3268
       to_port     = 3269
       cidr_ipv4   = "10.98.0.10/31"
-    }
-    "vda/egress/tcp/8286/tier:wem-server" = {
-      group       = "vda"
-      description = "WEM agents to the infrastructure service"
-      ip_protocol = "tcp"
-      from_port   = 8286
-      to_port     = 8286
-      tier        = "wem-server"
-    }
-    "vda/egress/tcp/8288/tier:wem-server" = {
-      group       = "vda"
-      description = "Cached data synchronization of WEM agents from 1912 on"
-      ip_protocol = "tcp"
-      from_port   = 8288
-      to_port     = 8288
-      tier        = "wem-server"
     }
     "vda/egress/tcp/49152-65535/10.98.0.10/31" = {
       group       = "vda"
@@ -2620,14 +2660,6 @@ locals {
       to_port     = 65535
       cidr_ipv4   = "10.98.0.10/31"
     }
-    "vda/egress/tcp/54321-54323/tier:pvs" = {
-      group       = "vda"
-      description = "Imaging wizard on a master target device to the SOAP service"
-      ip_protocol = "tcp"
-      from_port   = 54321
-      to_port     = 54323
-      tier        = "pvs"
-    }
     "vda/egress/udp/53/10.98.0.10/31" = {
       group       = "vda"
       description = "Name resolution by Windows servers"
@@ -2635,14 +2667,6 @@ locals {
       from_port   = 53
       to_port     = 53
       cidr_ipv4   = "10.98.0.10/31"
-    }
-    "vda/egress/udp/69/tier:pvs" = {
-      group       = "vda"
-      description = "Download of the bootstrap file by target devices"
-      ip_protocol = "udp"
-      from_port   = 69
-      to_port     = 69
-      tier        = "pvs"
     }
     "vda/egress/udp/88/10.98.0.10/31" = {
       group       = "vda"
@@ -2676,29 +2700,53 @@ locals {
       to_port     = 464
       cidr_ipv4   = "10.98.0.10/31"
     }
-    "vda/egress/udp/2071/tier:pvs" = {
-      group       = "vda"
-      description = "Two-stage boot of target devices from ISO, USB or a boot device"
-      ip_protocol = "udp"
-      from_port   = 2071
-      to_port     = 2071
-      tier        = "pvs"
+    "wem-server/egress/tcp/7279/tier:license-server" = {
+      group       = "wem-server"
+      description = "Check-out and return of licences at the vendor daemon"
+      ip_protocol = "tcp"
+      from_port   = 7279
+      to_port     = 7279
+      tier        = "license-server"
     }
-    "vda/egress/udp/6910-6930/tier:pvs" = {
-      group       = "vda"
-      description = "Logon of target devices at a Provisioning server; Streaming of virtual disks to target devices"
-      ip_protocol = "udp"
-      from_port   = 6910
-      to_port     = 6930
-      tier        = "pvs"
+    "wem-server/egress/tcp/27000/tier:license-server" = {
+      group       = "wem-server"
+      description = "First contact of components that ask for licences"
+      ip_protocol = "tcp"
+      from_port   = 27000
+      to_port     = 27000
+      tier        = "license-server"
     }
-    "vda/egress/udp/6969/tier:pvs" = {
-      group       = "vda"
-      description = "Two-stage boot of target devices from ISO, USB or a boot device"
+    "wem-server/egress/tcp/1433/tier:sql" = {
+      group       = "wem-server"
+      description = "WEM infrastructure service to its database"
+      ip_protocol = "tcp"
+      from_port   = 1433
+      to_port     = 1433
+      tier        = "sql"
+    }
+    "wem-server/egress/tcp/14330/tier:sql" = {
+      group       = "wem-server"
+      description = "WEM infrastructure service to its database"
+      ip_protocol = "tcp"
+      from_port   = 14330
+      to_port     = 14330
+      tier        = "sql"
+    }
+    "wem-server/egress/udp/1434/tier:sql" = {
+      group       = "wem-server"
+      description = "Lookup of a named SQL Server instance by WEM"
       ip_protocol = "udp"
-      from_port   = 6969
-      to_port     = 6969
-      tier        = "pvs"
+      from_port   = 1434
+      to_port     = 1434
+      tier        = "sql"
+    }
+    "wem-server/egress/tcp/49752/tier:vda" = {
+      group       = "wem-server"
+      description = "Instructions of the WEM infrastructure service to agents"
+      ip_protocol = "tcp"
+      from_port   = 49752
+      to_port     = 49752
+      tier        = "vda"
     }
     "wem-server/egress/tcp/53/10.98.0.10/31" = {
       group       = "wem-server"
@@ -2756,14 +2804,6 @@ locals {
       to_port     = 636
       cidr_ipv4   = "10.98.0.10/31"
     }
-    "wem-server/egress/tcp/1433/tier:sql" = {
-      group       = "wem-server"
-      description = "WEM infrastructure service to its database"
-      ip_protocol = "tcp"
-      from_port   = 1433
-      to_port     = 1433
-      tier        = "sql"
-    }
     "wem-server/egress/tcp/3268-3269/10.98.0.10/31" = {
       group       = "wem-server"
       description = "Queries of Windows servers to the global catalogue, plain and over TLS"
@@ -2772,30 +2812,6 @@ locals {
       to_port     = 3269
       cidr_ipv4   = "10.98.0.10/31"
     }
-    "wem-server/egress/tcp/7279/tier:license-server" = {
-      group       = "wem-server"
-      description = "Check-out and return of licences at the vendor daemon"
-      ip_protocol = "tcp"
-      from_port   = 7279
-      to_port     = 7279
-      tier        = "license-server"
-    }
-    "wem-server/egress/tcp/14330/tier:sql" = {
-      group       = "wem-server"
-      description = "WEM infrastructure service to its database"
-      ip_protocol = "tcp"
-      from_port   = 14330
-      to_port     = 14330
-      tier        = "sql"
-    }
-    "wem-server/egress/tcp/27000/tier:license-server" = {
-      group       = "wem-server"
-      description = "First contact of components that ask for licences"
-      ip_protocol = "tcp"
-      from_port   = 27000
-      to_port     = 27000
-      tier        = "license-server"
-    }
     "wem-server/egress/tcp/49152-65535/10.98.0.10/31" = {
       group       = "wem-server"
       description = "Logon and account services of domain controllers over dynamic RPC"
@@ -2803,14 +2819,6 @@ locals {
       from_port   = 49152
       to_port     = 65535
       cidr_ipv4   = "10.98.0.10/31"
-    }
-    "wem-server/egress/tcp/49752/tier:vda" = {
-      group       = "wem-server"
-      description = "Instructions of the WEM infrastructure service to agents"
-      ip_protocol = "tcp"
-      from_port   = 49752
-      to_port     = 49752
-      tier        = "vda"
     }
     "wem-server/egress/udp/53/10.98.0.10/31" = {
       group       = "wem-server"
@@ -2851,14 +2859,6 @@ locals {
       from_port   = 464
       to_port     = 464
       cidr_ipv4   = "10.98.0.10/31"
-    }
-    "wem-server/egress/udp/1434/tier:sql" = {
-      group       = "wem-server"
-      description = "Lookup of a named SQL Server instance by WEM"
-      ip_protocol = "udp"
-      from_port   = 1434
-      to_port     = 1434
-      tier        = "sql"
     }
   }
 }

@@ -75,14 +75,6 @@ locals {
       to_port     = 443
       cidr_ipv4   = "0.0.0.0/0"
     }
-    "adc-client/ingress/tcp/443/::/0" = {
-      group       = "adc-client"
-      description = "Access of user devices to the gateway"
-      ip_protocol = "tcp"
-      from_port   = 443
-      to_port     = 443
-      cidr_ipv6   = "::/0"
-    }
     "adc-client/ingress/udp/443/0.0.0.0/0" = {
       group       = "adc-client"
       description = "Adaptive transport of user devices to the gateway"
@@ -90,6 +82,14 @@ locals {
       from_port   = 443
       to_port     = 443
       cidr_ipv4   = "0.0.0.0/0"
+    }
+    "adc-client/ingress/tcp/443/::/0" = {
+      group       = "adc-client"
+      description = "Access of user devices to the gateway"
+      ip_protocol = "tcp"
+      from_port   = 443
+      to_port     = 443
+      cidr_ipv6   = "::/0"
     }
     "adc-client/ingress/udp/443/::/0" = {
       group       = "adc-client"
@@ -105,6 +105,22 @@ locals {
       ip_protocol = "tcp"
       from_port   = 22
       to_port     = 22
+      tier        = "adc-management"
+    }
+    "adc-management/ingress/tcp/3008/tier:adc-management" = {
+      group       = "adc-management"
+      description = "Encrypted configuration synchronization of an ADC high availability pair"
+      ip_protocol = "tcp"
+      from_port   = 3008
+      to_port     = 3008
+      tier        = "adc-management"
+    }
+    "adc-management/ingress/udp/3003/tier:adc-management" = {
+      group       = "adc-management"
+      description = "Heartbeats between the two nodes of an ADC high availability pair"
+      ip_protocol = "udp"
+      from_port   = 3003
+      to_port     = 3003
       tier        = "adc-management"
     }
     "adc-management/ingress/tcp/22/10.99.7.0/25" = {
@@ -123,21 +139,13 @@ locals {
       to_port     = 443
       cidr_ipv4   = "10.99.7.0/25"
     }
-    "adc-management/ingress/tcp/3008/tier:adc-management" = {
-      group       = "adc-management"
-      description = "Encrypted configuration synchronization of an ADC high availability pair"
+    "ddc/ingress/tcp/8080/tier:adc-server" = {
+      group       = "ddc"
+      description = "Redeeming of session tickets at the STA"
       ip_protocol = "tcp"
-      from_port   = 3008
-      to_port     = 3008
-      tier        = "adc-management"
-    }
-    "adc-management/ingress/udp/3003/tier:adc-management" = {
-      group       = "adc-management"
-      description = "Heartbeats between the two nodes of an ADC high availability pair"
-      ip_protocol = "udp"
-      from_port   = 3003
-      to_port     = 3003
-      tier        = "adc-management"
+      from_port   = 8080
+      to_port     = 8080
+      tier        = "adc-server"
     }
     "ddc/ingress/tcp/80/tier:ddc" = {
       group       = "ddc"
@@ -146,22 +154,6 @@ locals {
       from_port   = 80
       to_port     = 80
       tier        = "ddc"
-    }
-    "ddc/ingress/tcp/80/tier:vda" = {
-      group       = "ddc"
-      description = "Registration and status reports of session hosts to controllers"
-      ip_protocol = "tcp"
-      from_port   = 80
-      to_port     = 80
-      tier        = "vda"
-    }
-    "ddc/ingress/tcp/80/10.99.7.0/25" = {
-      group       = "ddc"
-      description = "Wizards of the Provisioning console that create catalogs"
-      ip_protocol = "tcp"
-      from_port   = 80
-      to_port     = 80
-      cidr_ipv4   = "10.99.7.0/25"
     }
     "ddc/ingress/tcp/89/tier:ddc" = {
       group       = "ddc"
@@ -179,6 +171,38 @@ locals {
       to_port     = 443
       tier        = "ddc"
     }
+    "ddc/ingress/tcp/9095/tier:ddc" = {
+      group       = "ddc"
+      description = "Orchestration service among controllers"
+      ip_protocol = "tcp"
+      from_port   = 9095
+      to_port     = 9095
+      tier        = "ddc"
+    }
+    "ddc/ingress/tcp/8080/tier:storefront" = {
+      group       = "ddc"
+      description = "Requests of StoreFront to controllers for apps and desktops"
+      ip_protocol = "tcp"
+      from_port   = 8080
+      to_port     = 8080
+      tier        = "storefront"
+    }
+    "ddc/ingress/tcp/80/tier:vda" = {
+      group       = "ddc"
+      description = "Registration and status reports of session hosts to controllers"
+      ip_protocol = "tcp"
+      from_port   = 80
+      to_port     = 80
+      tier        = "vda"
+    }
+    "ddc/ingress/tcp/80/10.99.7.0/25" = {
+      group       = "ddc"
+      description = "Wizards of the Provisioning console that create catalogs"
+      ip_protocol = "tcp"
+      from_port   = 80
+      to_port     = 80
+      cidr_ipv4   = "10.99.7.0/25"
+    }
     "ddc/ingress/tcp/443/10.99.7.0/25" = {
       group       = "ddc"
       description = "Use of the Director website by administrators; Studio or the SDK on an administration workstation to controllers"
@@ -195,46 +219,6 @@ locals {
       to_port     = 5986
       cidr_ipv4   = "10.99.7.0/25"
     }
-    "ddc/ingress/tcp/8080/tier:adc-server" = {
-      group       = "ddc"
-      description = "Redeeming of session tickets at the STA"
-      ip_protocol = "tcp"
-      from_port   = 8080
-      to_port     = 8080
-      tier        = "adc-server"
-    }
-    "ddc/ingress/tcp/8080/tier:storefront" = {
-      group       = "ddc"
-      description = "Requests of StoreFront to controllers for apps and desktops"
-      ip_protocol = "tcp"
-      from_port   = 8080
-      to_port     = 8080
-      tier        = "storefront"
-    }
-    "ddc/ingress/tcp/9095/tier:ddc" = {
-      group       = "ddc"
-      description = "Orchestration service among controllers"
-      ip_protocol = "tcp"
-      from_port   = 9095
-      to_port     = 9095
-      tier        = "ddc"
-    }
-    "license-server/ingress/tcp/80/10.99.7.0/25" = {
-      group       = "license-server"
-      description = "Configuration service of the licensing PowerShell snap-in"
-      ip_protocol = "tcp"
-      from_port   = 80
-      to_port     = 80
-      cidr_ipv4   = "10.99.7.0/25"
-    }
-    "license-server/ingress/tcp/5985-5986/10.99.7.0/25" = {
-      group       = "license-server"
-      description = "Windows servers are patched over WinRM from the administration subnet"
-      ip_protocol = "tcp"
-      from_port   = 5985
-      to_port     = 5986
-      cidr_ipv4   = "10.99.7.0/25"
-    }
     "license-server/ingress/tcp/7279/tier:ddc" = {
       group       = "license-server"
       description = "Check-out and return of licences at the vendor daemon"
@@ -242,22 +226,6 @@ locals {
       from_port   = 7279
       to_port     = 7279
       tier        = "ddc"
-    }
-    "license-server/ingress/tcp/7279/tier:pvs" = {
-      group       = "license-server"
-      description = "Check-out and return of licences at the vendor daemon"
-      ip_protocol = "tcp"
-      from_port   = 7279
-      to_port     = 7279
-      tier        = "pvs"
-    }
-    "license-server/ingress/tcp/8082-8083/10.99.7.0/25" = {
-      group       = "license-server"
-      description = "Web console of the License Server; Licensing web service, for administrators and controllers"
-      ip_protocol = "tcp"
-      from_port   = 8082
-      to_port     = 8083
-      cidr_ipv4   = "10.99.7.0/25"
     }
     "license-server/ingress/tcp/8083/tier:ddc" = {
       group       = "license-server"
@@ -275,6 +243,14 @@ locals {
       to_port     = 27000
       tier        = "ddc"
     }
+    "license-server/ingress/tcp/7279/tier:pvs" = {
+      group       = "license-server"
+      description = "Check-out and return of licences at the vendor daemon"
+      ip_protocol = "tcp"
+      from_port   = 7279
+      to_port     = 7279
+      tier        = "pvs"
+    }
     "license-server/ingress/tcp/27000/tier:pvs" = {
       group       = "license-server"
       description = "First contact of components that ask for licences"
@@ -283,20 +259,28 @@ locals {
       to_port     = 27000
       tier        = "pvs"
     }
-    "pvs/ingress/tcp/5985-5986/10.99.7.0/25" = {
-      group       = "pvs"
+    "license-server/ingress/tcp/80/10.99.7.0/25" = {
+      group       = "license-server"
+      description = "Configuration service of the licensing PowerShell snap-in"
+      ip_protocol = "tcp"
+      from_port   = 80
+      to_port     = 80
+      cidr_ipv4   = "10.99.7.0/25"
+    }
+    "license-server/ingress/tcp/5985-5986/10.99.7.0/25" = {
+      group       = "license-server"
       description = "Windows servers are patched over WinRM from the administration subnet"
       ip_protocol = "tcp"
       from_port   = 5985
       to_port     = 5986
       cidr_ipv4   = "10.99.7.0/25"
     }
-    "pvs/ingress/tcp/54321-54323/10.99.7.0/25" = {
-      group       = "pvs"
-      description = "Provisioning console and scripts to the SOAP service"
+    "license-server/ingress/tcp/8082-8083/10.99.7.0/25" = {
+      group       = "license-server"
+      description = "Web console of the License Server; Licensing web service, for administrators and controllers"
       ip_protocol = "tcp"
-      from_port   = 54321
-      to_port     = 54323
+      from_port   = 8082
+      to_port     = 8083
       cidr_ipv4   = "10.99.7.0/25"
     }
     "pvs/ingress/udp/6890-6909/tier:pvs" = {
@@ -314,6 +298,22 @@ locals {
       from_port   = 6910
       to_port     = 6930
       tier        = "vda"
+    }
+    "pvs/ingress/tcp/5985-5986/10.99.7.0/25" = {
+      group       = "pvs"
+      description = "Windows servers are patched over WinRM from the administration subnet"
+      ip_protocol = "tcp"
+      from_port   = 5985
+      to_port     = 5986
+      cidr_ipv4   = "10.99.7.0/25"
+    }
+    "pvs/ingress/tcp/54321-54323/10.99.7.0/25" = {
+      group       = "pvs"
+      description = "Provisioning console and scripts to the SOAP service"
+      ip_protocol = "tcp"
+      from_port   = 54321
+      to_port     = 54323
+      cidr_ipv4   = "10.99.7.0/25"
     }
     "sql/ingress/tcp/1433/tier:ddc" = {
       group       = "sql"
@@ -339,14 +339,6 @@ locals {
       to_port     = 443
       tier        = "adc-server"
     }
-    "storefront/ingress/tcp/5985-5986/10.99.7.0/25" = {
-      group       = "storefront"
-      description = "Windows servers are patched over WinRM from the administration subnet"
-      ip_protocol = "tcp"
-      from_port   = 5985
-      to_port     = 5986
-      cidr_ipv4   = "10.99.7.0/25"
-    }
     "storefront/ingress/tcp/8090/tier:storefront" = {
       group       = "storefront"
       description = "Replication within a StoreFront server group on a pinned port"
@@ -355,21 +347,13 @@ locals {
       to_port     = 8090
       tier        = "storefront"
     }
-    "vda/ingress/tcp/80/tier:ddc" = {
-      group       = "vda"
-      description = "Requests of controllers to session hosts about sessions and processes"
+    "storefront/ingress/tcp/5985-5986/10.99.7.0/25" = {
+      group       = "storefront"
+      description = "Windows servers are patched over WinRM from the administration subnet"
       ip_protocol = "tcp"
-      from_port   = 80
-      to_port     = 80
-      tier        = "ddc"
-    }
-    "vda/ingress/tcp/89/tier:ddc" = {
-      group       = "vda"
-      description = "Local Host Cache between controllers and session hosts"
-      ip_protocol = "tcp"
-      from_port   = 89
-      to_port     = 89
-      tier        = "ddc"
+      from_port   = 5985
+      to_port     = 5986
+      cidr_ipv4   = "10.99.7.0/25"
     }
     "vda/ingress/tcp/1494/tier:adc-server" = {
       group       = "vda"
@@ -411,6 +395,22 @@ locals {
       to_port     = 2598
       tier        = "adc-server"
     }
+    "vda/ingress/tcp/80/tier:ddc" = {
+      group       = "vda"
+      description = "Requests of controllers to session hosts about sessions and processes"
+      ip_protocol = "tcp"
+      from_port   = 80
+      to_port     = 80
+      tier        = "ddc"
+    }
+    "vda/ingress/tcp/89/tier:ddc" = {
+      group       = "vda"
+      description = "Local Host Cache between controllers and session hosts"
+      ip_protocol = "tcp"
+      from_port   = 89
+      to_port     = 89
+      tier        = "ddc"
+    }
   }
 
   egress_rules = {
@@ -420,6 +420,22 @@ locals {
       ip_protocol = "tcp"
       from_port   = 22
       to_port     = 22
+      tier        = "adc-management"
+    }
+    "adc-management/egress/tcp/3008/tier:adc-management" = {
+      group       = "adc-management"
+      description = "Encrypted configuration synchronization of an ADC high availability pair"
+      ip_protocol = "tcp"
+      from_port   = 3008
+      to_port     = 3008
+      tier        = "adc-management"
+    }
+    "adc-management/egress/udp/3003/tier:adc-management" = {
+      group       = "adc-management"
+      description = "Heartbeats between the two nodes of an ADC high availability pair"
+      ip_protocol = "udp"
+      from_port   = 3003
+      to_port     = 3003
       tier        = "adc-management"
     }
     "adc-management/egress/tcp/53/10.98.0.10/31" = {
@@ -438,14 +454,6 @@ locals {
       to_port     = 636
       cidr_ipv4   = "10.98.0.10/31"
     }
-    "adc-management/egress/tcp/3008/tier:adc-management" = {
-      group       = "adc-management"
-      description = "Encrypted configuration synchronization of an ADC high availability pair"
-      ip_protocol = "tcp"
-      from_port   = 3008
-      to_port     = 3008
-      tier        = "adc-management"
-    }
     "adc-management/egress/udp/53/10.98.0.10/31" = {
       group       = "adc-management"
       description = "Name resolution by the ADC"
@@ -454,21 +462,13 @@ locals {
       to_port     = 53
       cidr_ipv4   = "10.98.0.10/31"
     }
-    "adc-management/egress/udp/3003/tier:adc-management" = {
-      group       = "adc-management"
-      description = "Heartbeats between the two nodes of an ADC high availability pair"
-      ip_protocol = "udp"
-      from_port   = 3003
-      to_port     = 3003
-      tier        = "adc-management"
-    }
-    "adc-server/egress/tcp/53/10.98.0.10/31" = {
+    "adc-server/egress/tcp/8080/tier:ddc" = {
       group       = "adc-server"
-      description = "Name resolution by the ADC"
+      description = "Redeeming of session tickets at the STA"
       ip_protocol = "tcp"
-      from_port   = 53
-      to_port     = 53
-      cidr_ipv4   = "10.98.0.10/31"
+      from_port   = 8080
+      to_port     = 8080
+      tier        = "ddc"
     }
     "adc-server/egress/tcp/443/tier:storefront" = {
       group       = "adc-server"
@@ -477,14 +477,6 @@ locals {
       from_port   = 443
       to_port     = 443
       tier        = "storefront"
-    }
-    "adc-server/egress/tcp/636/10.98.0.10/31" = {
-      group       = "adc-server"
-      description = "Authentication over LDAP with TLS from the SNIP"
-      ip_protocol = "tcp"
-      from_port   = 636
-      to_port     = 636
-      cidr_ipv4   = "10.98.0.10/31"
     }
     "adc-server/egress/tcp/1494/tier:vda" = {
       group       = "adc-server"
@@ -510,22 +502,6 @@ locals {
       to_port     = 8008
       tier        = "vda"
     }
-    "adc-server/egress/tcp/8080/tier:ddc" = {
-      group       = "adc-server"
-      description = "Redeeming of session tickets at the STA"
-      ip_protocol = "tcp"
-      from_port   = 8080
-      to_port     = 8080
-      tier        = "ddc"
-    }
-    "adc-server/egress/udp/53/10.98.0.10/31" = {
-      group       = "adc-server"
-      description = "Name resolution by the ADC"
-      ip_protocol = "udp"
-      from_port   = 53
-      to_port     = 53
-      cidr_ipv4   = "10.98.0.10/31"
-    }
     "adc-server/egress/udp/1494/tier:vda" = {
       group       = "adc-server"
       description = "HDX sessions proxied by the gateway (ICA)"
@@ -542,10 +518,26 @@ locals {
       to_port     = 2598
       tier        = "vda"
     }
-    "ddc/egress/tcp/53/10.98.0.10/31" = {
-      group       = "ddc"
-      description = "Name resolution by Windows servers"
+    "adc-server/egress/tcp/53/10.98.0.10/31" = {
+      group       = "adc-server"
+      description = "Name resolution by the ADC"
       ip_protocol = "tcp"
+      from_port   = 53
+      to_port     = 53
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "adc-server/egress/tcp/636/10.98.0.10/31" = {
+      group       = "adc-server"
+      description = "Authentication over LDAP with TLS from the SNIP"
+      ip_protocol = "tcp"
+      from_port   = 636
+      to_port     = 636
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "adc-server/egress/udp/53/10.98.0.10/31" = {
+      group       = "adc-server"
+      description = "Name resolution by the ADC"
+      ip_protocol = "udp"
       from_port   = 53
       to_port     = 53
       cidr_ipv4   = "10.98.0.10/31"
@@ -558,22 +550,6 @@ locals {
       to_port     = 80
       tier        = "ddc"
     }
-    "ddc/egress/tcp/80/tier:vda" = {
-      group       = "ddc"
-      description = "Requests of controllers to session hosts about sessions and processes"
-      ip_protocol = "tcp"
-      from_port   = 80
-      to_port     = 80
-      tier        = "vda"
-    }
-    "ddc/egress/tcp/88/10.98.0.10/31" = {
-      group       = "ddc"
-      description = "Kerberos authentication of Windows servers"
-      ip_protocol = "tcp"
-      from_port   = 88
-      to_port     = 88
-      cidr_ipv4   = "10.98.0.10/31"
-    }
     "ddc/egress/tcp/89/tier:ddc" = {
       group       = "ddc"
       description = "Local Host Cache among controllers"
@@ -582,6 +558,62 @@ locals {
       to_port     = 89
       tier        = "ddc"
     }
+    "ddc/egress/tcp/443/tier:ddc" = {
+      group       = "ddc"
+      description = "Queries of Director to controllers"
+      ip_protocol = "tcp"
+      from_port   = 443
+      to_port     = 443
+      tier        = "ddc"
+    }
+    "ddc/egress/tcp/9095/tier:ddc" = {
+      group       = "ddc"
+      description = "Orchestration service among controllers"
+      ip_protocol = "tcp"
+      from_port   = 9095
+      to_port     = 9095
+      tier        = "ddc"
+    }
+    "ddc/egress/tcp/7279/tier:license-server" = {
+      group       = "ddc"
+      description = "Check-out and return of licences at the vendor daemon"
+      ip_protocol = "tcp"
+      from_port   = 7279
+      to_port     = 7279
+      tier        = "license-server"
+    }
+    "ddc/egress/tcp/8083/tier:license-server" = {
+      group       = "ddc"
+      description = "Licensing web service, for administrators and controllers"
+      ip_protocol = "tcp"
+      from_port   = 8083
+      to_port     = 8083
+      tier        = "license-server"
+    }
+    "ddc/egress/tcp/27000/tier:license-server" = {
+      group       = "ddc"
+      description = "First contact of components that ask for licences"
+      ip_protocol = "tcp"
+      from_port   = 27000
+      to_port     = 27000
+      tier        = "license-server"
+    }
+    "ddc/egress/tcp/1433/tier:sql" = {
+      group       = "ddc"
+      description = "Access of controllers to the site databases"
+      ip_protocol = "tcp"
+      from_port   = 1433
+      to_port     = 1433
+      tier        = "sql"
+    }
+    "ddc/egress/tcp/80/tier:vda" = {
+      group       = "ddc"
+      description = "Requests of controllers to session hosts about sessions and processes"
+      ip_protocol = "tcp"
+      from_port   = 80
+      to_port     = 80
+      tier        = "vda"
+    }
     "ddc/egress/tcp/89/tier:vda" = {
       group       = "ddc"
       description = "Local Host Cache between controllers and session hosts"
@@ -589,6 +621,22 @@ locals {
       from_port   = 89
       to_port     = 89
       tier        = "vda"
+    }
+    "ddc/egress/tcp/53/10.98.0.10/31" = {
+      group       = "ddc"
+      description = "Name resolution by Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 53
+      to_port     = 53
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "ddc/egress/tcp/88/10.98.0.10/31" = {
+      group       = "ddc"
+      description = "Kerberos authentication of Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 88
+      to_port     = 88
+      cidr_ipv4   = "10.98.0.10/31"
     }
     "ddc/egress/tcp/135/10.98.0.10/31" = {
       group       = "ddc"
@@ -605,14 +653,6 @@ locals {
       from_port   = 389
       to_port     = 389
       cidr_ipv4   = "10.98.0.10/31"
-    }
-    "ddc/egress/tcp/443/tier:ddc" = {
-      group       = "ddc"
-      description = "Queries of Director to controllers"
-      ip_protocol = "tcp"
-      from_port   = 443
-      to_port     = 443
-      tier        = "ddc"
     }
     "ddc/egress/tcp/445/10.98.0.10/31" = {
       group       = "ddc"
@@ -638,14 +678,6 @@ locals {
       to_port     = 636
       cidr_ipv4   = "10.98.0.10/31"
     }
-    "ddc/egress/tcp/1433/tier:sql" = {
-      group       = "ddc"
-      description = "Access of controllers to the site databases"
-      ip_protocol = "tcp"
-      from_port   = 1433
-      to_port     = 1433
-      tier        = "sql"
-    }
     "ddc/egress/tcp/3268-3269/10.98.0.10/31" = {
       group       = "ddc"
       description = "Queries of Windows servers to the global catalogue, plain and over TLS"
@@ -653,38 +685,6 @@ locals {
       from_port   = 3268
       to_port     = 3269
       cidr_ipv4   = "10.98.0.10/31"
-    }
-    "ddc/egress/tcp/7279/tier:license-server" = {
-      group       = "ddc"
-      description = "Check-out and return of licences at the vendor daemon"
-      ip_protocol = "tcp"
-      from_port   = 7279
-      to_port     = 7279
-      tier        = "license-server"
-    }
-    "ddc/egress/tcp/8083/tier:license-server" = {
-      group       = "ddc"
-      description = "Licensing web service, for administrators and controllers"
-      ip_protocol = "tcp"
-      from_port   = 8083
-      to_port     = 8083
-      tier        = "license-server"
-    }
-    "ddc/egress/tcp/9095/tier:ddc" = {
-      group       = "ddc"
-      description = "Orchestration service among controllers"
-      ip_protocol = "tcp"
-      from_port   = 9095
-      to_port     = 9095
-      tier        = "ddc"
-    }
-    "ddc/egress/tcp/27000/tier:license-server" = {
-      group       = "ddc"
-      description = "First contact of components that ask for licences"
-      ip_protocol = "tcp"
-      from_port   = 27000
-      to_port     = 27000
-      tier        = "license-server"
     }
     "ddc/egress/tcp/49152-65535/10.98.0.10/31" = {
       group       = "ddc"
@@ -846,6 +846,38 @@ locals {
       to_port     = 464
       cidr_ipv4   = "10.98.0.10/31"
     }
+    "pvs/egress/tcp/7279/tier:license-server" = {
+      group       = "pvs"
+      description = "Check-out and return of licences at the vendor daemon"
+      ip_protocol = "tcp"
+      from_port   = 7279
+      to_port     = 7279
+      tier        = "license-server"
+    }
+    "pvs/egress/tcp/27000/tier:license-server" = {
+      group       = "pvs"
+      description = "First contact of components that ask for licences"
+      ip_protocol = "tcp"
+      from_port   = 27000
+      to_port     = 27000
+      tier        = "license-server"
+    }
+    "pvs/egress/udp/6890-6909/tier:pvs" = {
+      group       = "pvs"
+      description = "Communication among Provisioning servers"
+      ip_protocol = "udp"
+      from_port   = 6890
+      to_port     = 6909
+      tier        = "pvs"
+    }
+    "pvs/egress/tcp/1433/tier:sql" = {
+      group       = "pvs"
+      description = "Access of Provisioning servers to their database"
+      ip_protocol = "tcp"
+      from_port   = 1433
+      to_port     = 1433
+      tier        = "sql"
+    }
     "pvs/egress/tcp/53/10.98.0.10/31" = {
       group       = "pvs"
       description = "Name resolution by Windows servers"
@@ -902,14 +934,6 @@ locals {
       to_port     = 636
       cidr_ipv4   = "10.98.0.10/31"
     }
-    "pvs/egress/tcp/1433/tier:sql" = {
-      group       = "pvs"
-      description = "Access of Provisioning servers to their database"
-      ip_protocol = "tcp"
-      from_port   = 1433
-      to_port     = 1433
-      tier        = "sql"
-    }
     "pvs/egress/tcp/3268-3269/10.98.0.10/31" = {
       group       = "pvs"
       description = "Queries of Windows servers to the global catalogue, plain and over TLS"
@@ -917,22 +941,6 @@ locals {
       from_port   = 3268
       to_port     = 3269
       cidr_ipv4   = "10.98.0.10/31"
-    }
-    "pvs/egress/tcp/7279/tier:license-server" = {
-      group       = "pvs"
-      description = "Check-out and return of licences at the vendor daemon"
-      ip_protocol = "tcp"
-      from_port   = 7279
-      to_port     = 7279
-      tier        = "license-server"
-    }
-    "pvs/egress/tcp/27000/tier:license-server" = {
-      group       = "pvs"
-      description = "First contact of components that ask for licences"
-      ip_protocol = "tcp"
-      from_port   = 27000
-      to_port     = 27000
-      tier        = "license-server"
     }
     "pvs/egress/tcp/49152-65535/10.98.0.10/31" = {
       group       = "pvs"
@@ -981,14 +989,6 @@ locals {
       from_port   = 464
       to_port     = 464
       cidr_ipv4   = "10.98.0.10/31"
-    }
-    "pvs/egress/udp/6890-6909/tier:pvs" = {
-      group       = "pvs"
-      description = "Communication among Provisioning servers"
-      ip_protocol = "udp"
-      from_port   = 6890
-      to_port     = 6909
-      tier        = "pvs"
     }
     "sql/egress/tcp/53/10.98.0.10/31" = {
       group       = "sql"
@@ -1102,6 +1102,22 @@ locals {
       to_port     = 464
       cidr_ipv4   = "10.98.0.10/31"
     }
+    "storefront/egress/tcp/8080/tier:ddc" = {
+      group       = "storefront"
+      description = "Requests of StoreFront to controllers for apps and desktops"
+      ip_protocol = "tcp"
+      from_port   = 8080
+      to_port     = 8080
+      tier        = "ddc"
+    }
+    "storefront/egress/tcp/8090/tier:storefront" = {
+      group       = "storefront"
+      description = "Replication within a StoreFront server group on a pinned port"
+      ip_protocol = "tcp"
+      from_port   = 8090
+      to_port     = 8090
+      tier        = "storefront"
+    }
     "storefront/egress/tcp/53/10.98.0.10/31" = {
       group       = "storefront"
       description = "Name resolution by Windows servers"
@@ -1166,22 +1182,6 @@ locals {
       to_port     = 3269
       cidr_ipv4   = "10.98.0.10/31"
     }
-    "storefront/egress/tcp/8080/tier:ddc" = {
-      group       = "storefront"
-      description = "Requests of StoreFront to controllers for apps and desktops"
-      ip_protocol = "tcp"
-      from_port   = 8080
-      to_port     = 8080
-      tier        = "ddc"
-    }
-    "storefront/egress/tcp/8090/tier:storefront" = {
-      group       = "storefront"
-      description = "Replication within a StoreFront server group on a pinned port"
-      ip_protocol = "tcp"
-      from_port   = 8090
-      to_port     = 8090
-      tier        = "storefront"
-    }
     "storefront/egress/tcp/49152-65535/10.98.0.10/31" = {
       group       = "storefront"
       description = "Logon and account services of domain controllers over dynamic RPC"
@@ -1230,14 +1230,6 @@ locals {
       to_port     = 464
       cidr_ipv4   = "10.98.0.10/31"
     }
-    "vda/egress/tcp/53/10.98.0.10/31" = {
-      group       = "vda"
-      description = "Name resolution by Windows servers"
-      ip_protocol = "tcp"
-      from_port   = 53
-      to_port     = 53
-      cidr_ipv4   = "10.98.0.10/31"
-    }
     "vda/egress/tcp/80/tier:ddc" = {
       group       = "vda"
       description = "Registration and status reports of session hosts to controllers"
@@ -1245,6 +1237,22 @@ locals {
       from_port   = 80
       to_port     = 80
       tier        = "ddc"
+    }
+    "vda/egress/udp/6910-6930/tier:pvs" = {
+      group       = "vda"
+      description = "Logon of target devices at a Provisioning server; Streaming of virtual disks to target devices"
+      ip_protocol = "udp"
+      from_port   = 6910
+      to_port     = 6930
+      tier        = "pvs"
+    }
+    "vda/egress/tcp/53/10.98.0.10/31" = {
+      group       = "vda"
+      description = "Name resolution by Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 53
+      to_port     = 53
+      cidr_ipv4   = "10.98.0.10/31"
     }
     "vda/egress/tcp/88/10.98.0.10/31" = {
       group       = "vda"
@@ -1349,14 +1357,6 @@ locals {
       from_port   = 464
       to_port     = 464
       cidr_ipv4   = "10.98.0.10/31"
-    }
-    "vda/egress/udp/6910-6930/tier:pvs" = {
-      group       = "vda"
-      description = "Logon of target devices at a Provisioning server; Streaming of virtual disks to target devices"
-      ip_protocol = "udp"
-      from_port   = 6910
-      to_port     = 6930
-      tier        = "pvs"
     }
   }
 }

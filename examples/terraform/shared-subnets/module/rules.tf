@@ -53,12 +53,36 @@ locals {
       to_port     = 3389
       cidr_ipv4   = "198.51.100.0/28"
     }
+    "cloud-connector/ingress/tcp/3389/tier:bastion" = {
+      group       = "cloud-connector"
+      description = "Machines are administered from the bastion"
+      ip_protocol = "tcp"
+      from_port   = 3389
+      to_port     = 3389
+      tier        = "bastion"
+    }
     "cloud-connector/ingress/tcp/80/tier:cloud-connector" = {
       group       = "cloud-connector"
       description = "Communication among controllers"
       ip_protocol = "tcp"
       from_port   = 80
       to_port     = 80
+      tier        = "cloud-connector"
+    }
+    "cloud-connector/ingress/tcp/89/tier:cloud-connector" = {
+      group       = "cloud-connector"
+      description = "Local Host Cache among controllers"
+      ip_protocol = "tcp"
+      from_port   = 89
+      to_port     = 89
+      tier        = "cloud-connector"
+    }
+    "cloud-connector/ingress/tcp/9095/tier:cloud-connector" = {
+      group       = "cloud-connector"
+      description = "Orchestration service among controllers"
+      ip_protocol = "tcp"
+      from_port   = 9095
+      to_port     = 9095
       tier        = "cloud-connector"
     }
     "cloud-connector/ingress/tcp/80/tier:vda" = {
@@ -69,30 +93,6 @@ locals {
       to_port     = 80
       tier        = "vda"
     }
-    "cloud-connector/ingress/tcp/89/tier:cloud-connector" = {
-      group       = "cloud-connector"
-      description = "Local Host Cache among controllers"
-      ip_protocol = "tcp"
-      from_port   = 89
-      to_port     = 89
-      tier        = "cloud-connector"
-    }
-    "cloud-connector/ingress/tcp/3389/tier:bastion" = {
-      group       = "cloud-connector"
-      description = "Machines are administered from the bastion"
-      ip_protocol = "tcp"
-      from_port   = 3389
-      to_port     = 3389
-      tier        = "bastion"
-    }
-    "cloud-connector/ingress/tcp/9095/tier:cloud-connector" = {
-      group       = "cloud-connector"
-      description = "Orchestration service among controllers"
-      ip_protocol = "tcp"
-      from_port   = 9095
-      to_port     = 9095
-      tier        = "cloud-connector"
-    }
     "directory/ingress/tcp/53/tier:bastion" = {
       group       = "directory"
       description = "Name resolution by Windows servers"
@@ -100,30 +100,6 @@ locals {
       from_port   = 53
       to_port     = 53
       tier        = "bastion"
-    }
-    "directory/ingress/tcp/53/tier:cloud-connector" = {
-      group       = "directory"
-      description = "Name resolution by Windows servers"
-      ip_protocol = "tcp"
-      from_port   = 53
-      to_port     = 53
-      tier        = "cloud-connector"
-    }
-    "directory/ingress/tcp/53/tier:directory" = {
-      group       = "directory"
-      description = "Name resolution by domain controllers through other name servers; Replication and services of domain controllers among each other"
-      ip_protocol = "tcp"
-      from_port   = 53
-      to_port     = 53
-      tier        = "directory"
-    }
-    "directory/ingress/tcp/53/tier:vda" = {
-      group       = "directory"
-      description = "Name resolution by Windows servers"
-      ip_protocol = "tcp"
-      from_port   = 53
-      to_port     = 53
-      tier        = "vda"
     }
     "directory/ingress/tcp/88/tier:bastion" = {
       group       = "directory"
@@ -133,30 +109,6 @@ locals {
       to_port     = 88
       tier        = "bastion"
     }
-    "directory/ingress/tcp/88/tier:cloud-connector" = {
-      group       = "directory"
-      description = "Kerberos authentication of Windows servers"
-      ip_protocol = "tcp"
-      from_port   = 88
-      to_port     = 88
-      tier        = "cloud-connector"
-    }
-    "directory/ingress/tcp/88/tier:directory" = {
-      group       = "directory"
-      description = "Replication and services of domain controllers among each other"
-      ip_protocol = "tcp"
-      from_port   = 88
-      to_port     = 88
-      tier        = "directory"
-    }
-    "directory/ingress/tcp/88/tier:vda" = {
-      group       = "directory"
-      description = "Kerberos authentication of Windows servers"
-      ip_protocol = "tcp"
-      from_port   = 88
-      to_port     = 88
-      tier        = "vda"
-    }
     "directory/ingress/tcp/135/tier:bastion" = {
       group       = "directory"
       description = "RPC endpoint mapper of domain controllers"
@@ -164,30 +116,6 @@ locals {
       from_port   = 135
       to_port     = 135
       tier        = "bastion"
-    }
-    "directory/ingress/tcp/135/tier:cloud-connector" = {
-      group       = "directory"
-      description = "RPC endpoint mapper of domain controllers"
-      ip_protocol = "tcp"
-      from_port   = 135
-      to_port     = 135
-      tier        = "cloud-connector"
-    }
-    "directory/ingress/tcp/135/tier:directory" = {
-      group       = "directory"
-      description = "Replication and services of domain controllers among each other"
-      ip_protocol = "tcp"
-      from_port   = 135
-      to_port     = 135
-      tier        = "directory"
-    }
-    "directory/ingress/tcp/135/tier:vda" = {
-      group       = "directory"
-      description = "RPC endpoint mapper of domain controllers"
-      ip_protocol = "tcp"
-      from_port   = 135
-      to_port     = 135
-      tier        = "vda"
     }
     "directory/ingress/tcp/389/tier:bastion" = {
       group       = "directory"
@@ -197,30 +125,6 @@ locals {
       to_port     = 389
       tier        = "bastion"
     }
-    "directory/ingress/tcp/389/tier:cloud-connector" = {
-      group       = "directory"
-      description = "Directory queries of Windows servers and location of domain controllers"
-      ip_protocol = "tcp"
-      from_port   = 389
-      to_port     = 389
-      tier        = "cloud-connector"
-    }
-    "directory/ingress/tcp/389/tier:directory" = {
-      group       = "directory"
-      description = "Replication and services of domain controllers among each other"
-      ip_protocol = "tcp"
-      from_port   = 389
-      to_port     = 389
-      tier        = "directory"
-    }
-    "directory/ingress/tcp/389/tier:vda" = {
-      group       = "directory"
-      description = "Directory queries of Windows servers and location of domain controllers"
-      ip_protocol = "tcp"
-      from_port   = 389
-      to_port     = 389
-      tier        = "vda"
-    }
     "directory/ingress/tcp/445/tier:bastion" = {
       group       = "directory"
       description = "Group policies and logon scripts of Windows servers"
@@ -228,30 +132,6 @@ locals {
       from_port   = 445
       to_port     = 445
       tier        = "bastion"
-    }
-    "directory/ingress/tcp/445/tier:cloud-connector" = {
-      group       = "directory"
-      description = "Group policies and logon scripts of Windows servers"
-      ip_protocol = "tcp"
-      from_port   = 445
-      to_port     = 445
-      tier        = "cloud-connector"
-    }
-    "directory/ingress/tcp/445/tier:directory" = {
-      group       = "directory"
-      description = "Replication and services of domain controllers among each other"
-      ip_protocol = "tcp"
-      from_port   = 445
-      to_port     = 445
-      tier        = "directory"
-    }
-    "directory/ingress/tcp/445/tier:vda" = {
-      group       = "directory"
-      description = "Group policies and logon scripts of Windows servers"
-      ip_protocol = "tcp"
-      from_port   = 445
-      to_port     = 445
-      tier        = "vda"
     }
     "directory/ingress/tcp/464/tier:bastion" = {
       group       = "directory"
@@ -261,30 +141,6 @@ locals {
       to_port     = 464
       tier        = "bastion"
     }
-    "directory/ingress/tcp/464/tier:cloud-connector" = {
-      group       = "directory"
-      description = "Change of user and machine passwords by Windows servers"
-      ip_protocol = "tcp"
-      from_port   = 464
-      to_port     = 464
-      tier        = "cloud-connector"
-    }
-    "directory/ingress/tcp/464/tier:directory" = {
-      group       = "directory"
-      description = "Replication and services of domain controllers among each other"
-      ip_protocol = "tcp"
-      from_port   = 464
-      to_port     = 464
-      tier        = "directory"
-    }
-    "directory/ingress/tcp/464/tier:vda" = {
-      group       = "directory"
-      description = "Change of user and machine passwords by Windows servers"
-      ip_protocol = "tcp"
-      from_port   = 464
-      to_port     = 464
-      tier        = "vda"
-    }
     "directory/ingress/tcp/636/tier:bastion" = {
       group       = "directory"
       description = "Directory queries of Windows servers over TLS"
@@ -293,30 +149,6 @@ locals {
       to_port     = 636
       tier        = "bastion"
     }
-    "directory/ingress/tcp/636/tier:cloud-connector" = {
-      group       = "directory"
-      description = "Directory queries of Windows servers over TLS"
-      ip_protocol = "tcp"
-      from_port   = 636
-      to_port     = 636
-      tier        = "cloud-connector"
-    }
-    "directory/ingress/tcp/636/tier:directory" = {
-      group       = "directory"
-      description = "Replication and services of domain controllers among each other"
-      ip_protocol = "tcp"
-      from_port   = 636
-      to_port     = 636
-      tier        = "directory"
-    }
-    "directory/ingress/tcp/636/tier:vda" = {
-      group       = "directory"
-      description = "Directory queries of Windows servers over TLS"
-      ip_protocol = "tcp"
-      from_port   = 636
-      to_port     = 636
-      tier        = "vda"
-    }
     "directory/ingress/tcp/3268-3269/tier:bastion" = {
       group       = "directory"
       description = "Queries of Windows servers to the global catalogue, plain and over TLS"
@@ -324,30 +156,6 @@ locals {
       from_port   = 3268
       to_port     = 3269
       tier        = "bastion"
-    }
-    "directory/ingress/tcp/3268-3269/tier:cloud-connector" = {
-      group       = "directory"
-      description = "Queries of Windows servers to the global catalogue, plain and over TLS"
-      ip_protocol = "tcp"
-      from_port   = 3268
-      to_port     = 3269
-      tier        = "cloud-connector"
-    }
-    "directory/ingress/tcp/3268-3269/tier:directory" = {
-      group       = "directory"
-      description = "Replication and services of domain controllers among each other"
-      ip_protocol = "tcp"
-      from_port   = 3268
-      to_port     = 3269
-      tier        = "directory"
-    }
-    "directory/ingress/tcp/3268-3269/tier:vda" = {
-      group       = "directory"
-      description = "Queries of Windows servers to the global catalogue, plain and over TLS"
-      ip_protocol = "tcp"
-      from_port   = 3268
-      to_port     = 3269
-      tier        = "vda"
     }
     "directory/ingress/tcp/3389/tier:bastion" = {
       group       = "directory"
@@ -365,30 +173,6 @@ locals {
       to_port     = 65535
       tier        = "bastion"
     }
-    "directory/ingress/tcp/49152-65535/tier:cloud-connector" = {
-      group       = "directory"
-      description = "Logon and account services of domain controllers over dynamic RPC"
-      ip_protocol = "tcp"
-      from_port   = 49152
-      to_port     = 65535
-      tier        = "cloud-connector"
-    }
-    "directory/ingress/tcp/49152-65535/tier:directory" = {
-      group       = "directory"
-      description = "Replication and services of domain controllers among each other"
-      ip_protocol = "tcp"
-      from_port   = 49152
-      to_port     = 65535
-      tier        = "directory"
-    }
-    "directory/ingress/tcp/49152-65535/tier:vda" = {
-      group       = "directory"
-      description = "Logon and account services of domain controllers over dynamic RPC"
-      ip_protocol = "tcp"
-      from_port   = 49152
-      to_port     = 65535
-      tier        = "vda"
-    }
     "directory/ingress/udp/53/tier:bastion" = {
       group       = "directory"
       description = "Name resolution by Windows servers"
@@ -396,30 +180,6 @@ locals {
       from_port   = 53
       to_port     = 53
       tier        = "bastion"
-    }
-    "directory/ingress/udp/53/tier:cloud-connector" = {
-      group       = "directory"
-      description = "Name resolution by Windows servers"
-      ip_protocol = "udp"
-      from_port   = 53
-      to_port     = 53
-      tier        = "cloud-connector"
-    }
-    "directory/ingress/udp/53/tier:directory" = {
-      group       = "directory"
-      description = "Name resolution by domain controllers through other name servers; Replication and services of domain controllers among each other"
-      ip_protocol = "udp"
-      from_port   = 53
-      to_port     = 53
-      tier        = "directory"
-    }
-    "directory/ingress/udp/53/tier:vda" = {
-      group       = "directory"
-      description = "Name resolution by Windows servers"
-      ip_protocol = "udp"
-      from_port   = 53
-      to_port     = 53
-      tier        = "vda"
     }
     "directory/ingress/udp/88/tier:bastion" = {
       group       = "directory"
@@ -429,30 +189,6 @@ locals {
       to_port     = 88
       tier        = "bastion"
     }
-    "directory/ingress/udp/88/tier:cloud-connector" = {
-      group       = "directory"
-      description = "Kerberos authentication of Windows servers"
-      ip_protocol = "udp"
-      from_port   = 88
-      to_port     = 88
-      tier        = "cloud-connector"
-    }
-    "directory/ingress/udp/88/tier:directory" = {
-      group       = "directory"
-      description = "Replication and services of domain controllers among each other"
-      ip_protocol = "udp"
-      from_port   = 88
-      to_port     = 88
-      tier        = "directory"
-    }
-    "directory/ingress/udp/88/tier:vda" = {
-      group       = "directory"
-      description = "Kerberos authentication of Windows servers"
-      ip_protocol = "udp"
-      from_port   = 88
-      to_port     = 88
-      tier        = "vda"
-    }
     "directory/ingress/udp/123/tier:bastion" = {
       group       = "directory"
       description = "Time synchronization of Windows servers with their domain"
@@ -460,30 +196,6 @@ locals {
       from_port   = 123
       to_port     = 123
       tier        = "bastion"
-    }
-    "directory/ingress/udp/123/tier:cloud-connector" = {
-      group       = "directory"
-      description = "Time synchronization of Windows servers with their domain"
-      ip_protocol = "udp"
-      from_port   = 123
-      to_port     = 123
-      tier        = "cloud-connector"
-    }
-    "directory/ingress/udp/123/tier:directory" = {
-      group       = "directory"
-      description = "Replication and services of domain controllers among each other"
-      ip_protocol = "udp"
-      from_port   = 123
-      to_port     = 123
-      tier        = "directory"
-    }
-    "directory/ingress/udp/123/tier:vda" = {
-      group       = "directory"
-      description = "Time synchronization of Windows servers with their domain"
-      ip_protocol = "udp"
-      from_port   = 123
-      to_port     = 123
-      tier        = "vda"
     }
     "directory/ingress/udp/389/tier:bastion" = {
       group       = "directory"
@@ -493,30 +205,6 @@ locals {
       to_port     = 389
       tier        = "bastion"
     }
-    "directory/ingress/udp/389/tier:cloud-connector" = {
-      group       = "directory"
-      description = "Directory queries of Windows servers and location of domain controllers"
-      ip_protocol = "udp"
-      from_port   = 389
-      to_port     = 389
-      tier        = "cloud-connector"
-    }
-    "directory/ingress/udp/389/tier:directory" = {
-      group       = "directory"
-      description = "Replication and services of domain controllers among each other"
-      ip_protocol = "udp"
-      from_port   = 389
-      to_port     = 389
-      tier        = "directory"
-    }
-    "directory/ingress/udp/389/tier:vda" = {
-      group       = "directory"
-      description = "Directory queries of Windows servers and location of domain controllers"
-      ip_protocol = "udp"
-      from_port   = 389
-      to_port     = 389
-      tier        = "vda"
-    }
     "directory/ingress/udp/464/tier:bastion" = {
       group       = "directory"
       description = "Change of user and machine passwords by Windows servers"
@@ -524,6 +212,110 @@ locals {
       from_port   = 464
       to_port     = 464
       tier        = "bastion"
+    }
+    "directory/ingress/tcp/53/tier:cloud-connector" = {
+      group       = "directory"
+      description = "Name resolution by Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 53
+      to_port     = 53
+      tier        = "cloud-connector"
+    }
+    "directory/ingress/tcp/88/tier:cloud-connector" = {
+      group       = "directory"
+      description = "Kerberos authentication of Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 88
+      to_port     = 88
+      tier        = "cloud-connector"
+    }
+    "directory/ingress/tcp/135/tier:cloud-connector" = {
+      group       = "directory"
+      description = "RPC endpoint mapper of domain controllers"
+      ip_protocol = "tcp"
+      from_port   = 135
+      to_port     = 135
+      tier        = "cloud-connector"
+    }
+    "directory/ingress/tcp/389/tier:cloud-connector" = {
+      group       = "directory"
+      description = "Directory queries of Windows servers and location of domain controllers"
+      ip_protocol = "tcp"
+      from_port   = 389
+      to_port     = 389
+      tier        = "cloud-connector"
+    }
+    "directory/ingress/tcp/445/tier:cloud-connector" = {
+      group       = "directory"
+      description = "Group policies and logon scripts of Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 445
+      to_port     = 445
+      tier        = "cloud-connector"
+    }
+    "directory/ingress/tcp/464/tier:cloud-connector" = {
+      group       = "directory"
+      description = "Change of user and machine passwords by Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 464
+      to_port     = 464
+      tier        = "cloud-connector"
+    }
+    "directory/ingress/tcp/636/tier:cloud-connector" = {
+      group       = "directory"
+      description = "Directory queries of Windows servers over TLS"
+      ip_protocol = "tcp"
+      from_port   = 636
+      to_port     = 636
+      tier        = "cloud-connector"
+    }
+    "directory/ingress/tcp/3268-3269/tier:cloud-connector" = {
+      group       = "directory"
+      description = "Queries of Windows servers to the global catalogue, plain and over TLS"
+      ip_protocol = "tcp"
+      from_port   = 3268
+      to_port     = 3269
+      tier        = "cloud-connector"
+    }
+    "directory/ingress/tcp/49152-65535/tier:cloud-connector" = {
+      group       = "directory"
+      description = "Logon and account services of domain controllers over dynamic RPC"
+      ip_protocol = "tcp"
+      from_port   = 49152
+      to_port     = 65535
+      tier        = "cloud-connector"
+    }
+    "directory/ingress/udp/53/tier:cloud-connector" = {
+      group       = "directory"
+      description = "Name resolution by Windows servers"
+      ip_protocol = "udp"
+      from_port   = 53
+      to_port     = 53
+      tier        = "cloud-connector"
+    }
+    "directory/ingress/udp/88/tier:cloud-connector" = {
+      group       = "directory"
+      description = "Kerberos authentication of Windows servers"
+      ip_protocol = "udp"
+      from_port   = 88
+      to_port     = 88
+      tier        = "cloud-connector"
+    }
+    "directory/ingress/udp/123/tier:cloud-connector" = {
+      group       = "directory"
+      description = "Time synchronization of Windows servers with their domain"
+      ip_protocol = "udp"
+      from_port   = 123
+      to_port     = 123
+      tier        = "cloud-connector"
+    }
+    "directory/ingress/udp/389/tier:cloud-connector" = {
+      group       = "directory"
+      description = "Directory queries of Windows servers and location of domain controllers"
+      ip_protocol = "udp"
+      from_port   = 389
+      to_port     = 389
+      tier        = "cloud-connector"
     }
     "directory/ingress/udp/464/tier:cloud-connector" = {
       group       = "directory"
@@ -533,6 +325,110 @@ locals {
       to_port     = 464
       tier        = "cloud-connector"
     }
+    "directory/ingress/tcp/53/tier:directory" = {
+      group       = "directory"
+      description = "Name resolution by domain controllers through other name servers; Replication and services of domain controllers among each other"
+      ip_protocol = "tcp"
+      from_port   = 53
+      to_port     = 53
+      tier        = "directory"
+    }
+    "directory/ingress/tcp/88/tier:directory" = {
+      group       = "directory"
+      description = "Replication and services of domain controllers among each other"
+      ip_protocol = "tcp"
+      from_port   = 88
+      to_port     = 88
+      tier        = "directory"
+    }
+    "directory/ingress/tcp/135/tier:directory" = {
+      group       = "directory"
+      description = "Replication and services of domain controllers among each other"
+      ip_protocol = "tcp"
+      from_port   = 135
+      to_port     = 135
+      tier        = "directory"
+    }
+    "directory/ingress/tcp/389/tier:directory" = {
+      group       = "directory"
+      description = "Replication and services of domain controllers among each other"
+      ip_protocol = "tcp"
+      from_port   = 389
+      to_port     = 389
+      tier        = "directory"
+    }
+    "directory/ingress/tcp/445/tier:directory" = {
+      group       = "directory"
+      description = "Replication and services of domain controllers among each other"
+      ip_protocol = "tcp"
+      from_port   = 445
+      to_port     = 445
+      tier        = "directory"
+    }
+    "directory/ingress/tcp/464/tier:directory" = {
+      group       = "directory"
+      description = "Replication and services of domain controllers among each other"
+      ip_protocol = "tcp"
+      from_port   = 464
+      to_port     = 464
+      tier        = "directory"
+    }
+    "directory/ingress/tcp/636/tier:directory" = {
+      group       = "directory"
+      description = "Replication and services of domain controllers among each other"
+      ip_protocol = "tcp"
+      from_port   = 636
+      to_port     = 636
+      tier        = "directory"
+    }
+    "directory/ingress/tcp/3268-3269/tier:directory" = {
+      group       = "directory"
+      description = "Replication and services of domain controllers among each other"
+      ip_protocol = "tcp"
+      from_port   = 3268
+      to_port     = 3269
+      tier        = "directory"
+    }
+    "directory/ingress/tcp/49152-65535/tier:directory" = {
+      group       = "directory"
+      description = "Replication and services of domain controllers among each other"
+      ip_protocol = "tcp"
+      from_port   = 49152
+      to_port     = 65535
+      tier        = "directory"
+    }
+    "directory/ingress/udp/53/tier:directory" = {
+      group       = "directory"
+      description = "Name resolution by domain controllers through other name servers; Replication and services of domain controllers among each other"
+      ip_protocol = "udp"
+      from_port   = 53
+      to_port     = 53
+      tier        = "directory"
+    }
+    "directory/ingress/udp/88/tier:directory" = {
+      group       = "directory"
+      description = "Replication and services of domain controllers among each other"
+      ip_protocol = "udp"
+      from_port   = 88
+      to_port     = 88
+      tier        = "directory"
+    }
+    "directory/ingress/udp/123/tier:directory" = {
+      group       = "directory"
+      description = "Replication and services of domain controllers among each other"
+      ip_protocol = "udp"
+      from_port   = 123
+      to_port     = 123
+      tier        = "directory"
+    }
+    "directory/ingress/udp/389/tier:directory" = {
+      group       = "directory"
+      description = "Replication and services of domain controllers among each other"
+      ip_protocol = "udp"
+      from_port   = 389
+      to_port     = 389
+      tier        = "directory"
+    }
     "directory/ingress/udp/464/tier:directory" = {
       group       = "directory"
       description = "Replication and services of domain controllers among each other"
@@ -541,6 +437,110 @@ locals {
       to_port     = 464
       tier        = "directory"
     }
+    "directory/ingress/tcp/53/tier:vda" = {
+      group       = "directory"
+      description = "Name resolution by Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 53
+      to_port     = 53
+      tier        = "vda"
+    }
+    "directory/ingress/tcp/88/tier:vda" = {
+      group       = "directory"
+      description = "Kerberos authentication of Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 88
+      to_port     = 88
+      tier        = "vda"
+    }
+    "directory/ingress/tcp/135/tier:vda" = {
+      group       = "directory"
+      description = "RPC endpoint mapper of domain controllers"
+      ip_protocol = "tcp"
+      from_port   = 135
+      to_port     = 135
+      tier        = "vda"
+    }
+    "directory/ingress/tcp/389/tier:vda" = {
+      group       = "directory"
+      description = "Directory queries of Windows servers and location of domain controllers"
+      ip_protocol = "tcp"
+      from_port   = 389
+      to_port     = 389
+      tier        = "vda"
+    }
+    "directory/ingress/tcp/445/tier:vda" = {
+      group       = "directory"
+      description = "Group policies and logon scripts of Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 445
+      to_port     = 445
+      tier        = "vda"
+    }
+    "directory/ingress/tcp/464/tier:vda" = {
+      group       = "directory"
+      description = "Change of user and machine passwords by Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 464
+      to_port     = 464
+      tier        = "vda"
+    }
+    "directory/ingress/tcp/636/tier:vda" = {
+      group       = "directory"
+      description = "Directory queries of Windows servers over TLS"
+      ip_protocol = "tcp"
+      from_port   = 636
+      to_port     = 636
+      tier        = "vda"
+    }
+    "directory/ingress/tcp/3268-3269/tier:vda" = {
+      group       = "directory"
+      description = "Queries of Windows servers to the global catalogue, plain and over TLS"
+      ip_protocol = "tcp"
+      from_port   = 3268
+      to_port     = 3269
+      tier        = "vda"
+    }
+    "directory/ingress/tcp/49152-65535/tier:vda" = {
+      group       = "directory"
+      description = "Logon and account services of domain controllers over dynamic RPC"
+      ip_protocol = "tcp"
+      from_port   = 49152
+      to_port     = 65535
+      tier        = "vda"
+    }
+    "directory/ingress/udp/53/tier:vda" = {
+      group       = "directory"
+      description = "Name resolution by Windows servers"
+      ip_protocol = "udp"
+      from_port   = 53
+      to_port     = 53
+      tier        = "vda"
+    }
+    "directory/ingress/udp/88/tier:vda" = {
+      group       = "directory"
+      description = "Kerberos authentication of Windows servers"
+      ip_protocol = "udp"
+      from_port   = 88
+      to_port     = 88
+      tier        = "vda"
+    }
+    "directory/ingress/udp/123/tier:vda" = {
+      group       = "directory"
+      description = "Time synchronization of Windows servers with their domain"
+      ip_protocol = "udp"
+      from_port   = 123
+      to_port     = 123
+      tier        = "vda"
+    }
+    "directory/ingress/udp/389/tier:vda" = {
+      group       = "directory"
+      description = "Directory queries of Windows servers and location of domain controllers"
+      ip_protocol = "udp"
+      from_port   = 389
+      to_port     = 389
+      tier        = "vda"
+    }
     "directory/ingress/udp/464/tier:vda" = {
       group       = "directory"
       description = "Change of user and machine passwords by Windows servers"
@@ -548,6 +548,14 @@ locals {
       from_port   = 464
       to_port     = 464
       tier        = "vda"
+    }
+    "vda/ingress/tcp/3389/tier:bastion" = {
+      group       = "vda"
+      description = "Machines are administered from the bastion"
+      ip_protocol = "tcp"
+      from_port   = 3389
+      to_port     = 3389
+      tier        = "bastion"
     }
     "vda/ingress/tcp/80/tier:cloud-connector" = {
       group       = "vda"
@@ -581,14 +589,6 @@ locals {
       to_port     = 2598
       tier        = "cloud-connector"
     }
-    "vda/ingress/tcp/3389/tier:bastion" = {
-      group       = "vda"
-      description = "Machines are administered from the bastion"
-      ip_protocol = "tcp"
-      from_port   = 3389
-      to_port     = 3389
-      tier        = "bastion"
-    }
     "vda/ingress/udp/1494/tier:cloud-connector" = {
       group       = "vda"
       description = "HDX sessions of the Gateway Service through Cloud Connectors (ICA)"
@@ -608,6 +608,14 @@ locals {
   }
 
   egress_rules = {
+    "bastion/egress/tcp/3389/tier:cloud-connector" = {
+      group       = "bastion"
+      description = "Machines are administered from the bastion"
+      ip_protocol = "tcp"
+      from_port   = 3389
+      to_port     = 3389
+      tier        = "cloud-connector"
+    }
     "bastion/egress/tcp/53/tier:directory" = {
       group       = "bastion"
       description = "Name resolution by Windows servers"
@@ -672,14 +680,6 @@ locals {
       to_port     = 3269
       tier        = "directory"
     }
-    "bastion/egress/tcp/3389/tier:cloud-connector" = {
-      group       = "bastion"
-      description = "Machines are administered from the bastion"
-      ip_protocol = "tcp"
-      from_port   = 3389
-      to_port     = 3389
-      tier        = "cloud-connector"
-    }
     "bastion/egress/tcp/3389/tier:directory" = {
       group       = "bastion"
       description = "Machines are administered from the bastion"
@@ -687,14 +687,6 @@ locals {
       from_port   = 3389
       to_port     = 3389
       tier        = "directory"
-    }
-    "bastion/egress/tcp/3389/tier:vda" = {
-      group       = "bastion"
-      description = "Machines are administered from the bastion"
-      ip_protocol = "tcp"
-      from_port   = 3389
-      to_port     = 3389
-      tier        = "vda"
     }
     "bastion/egress/tcp/49152-65535/tier:directory" = {
       group       = "bastion"
@@ -744,13 +736,13 @@ locals {
       to_port     = 464
       tier        = "directory"
     }
-    "cloud-connector/egress/tcp/53/tier:directory" = {
-      group       = "cloud-connector"
-      description = "Name resolution by Windows servers"
+    "bastion/egress/tcp/3389/tier:vda" = {
+      group       = "bastion"
+      description = "Machines are administered from the bastion"
       ip_protocol = "tcp"
-      from_port   = 53
-      to_port     = 53
-      tier        = "directory"
+      from_port   = 3389
+      to_port     = 3389
+      tier        = "vda"
     }
     "cloud-connector/egress/tcp/80/tier:cloud-connector" = {
       group       = "cloud-connector"
@@ -760,38 +752,6 @@ locals {
       to_port     = 80
       tier        = "cloud-connector"
     }
-    "cloud-connector/egress/tcp/80/tier:vda" = {
-      group       = "cloud-connector"
-      description = "Requests of controllers to session hosts about sessions and processes"
-      ip_protocol = "tcp"
-      from_port   = 80
-      to_port     = 80
-      tier        = "vda"
-    }
-    "cloud-connector/egress/tcp/80/0.0.0.0/0" = {
-      group       = "cloud-connector"
-      description = "Certificate revocation checks of Cloud Connectors over HTTP"
-      ip_protocol = "tcp"
-      from_port   = 80
-      to_port     = 80
-      cidr_ipv4   = "0.0.0.0/0"
-    }
-    "cloud-connector/egress/tcp/80/::/0" = {
-      group       = "cloud-connector"
-      description = "Certificate revocation checks of Cloud Connectors over HTTP"
-      ip_protocol = "tcp"
-      from_port   = 80
-      to_port     = 80
-      cidr_ipv6   = "::/0"
-    }
-    "cloud-connector/egress/tcp/88/tier:directory" = {
-      group       = "cloud-connector"
-      description = "Kerberos authentication of Windows servers"
-      ip_protocol = "tcp"
-      from_port   = 88
-      to_port     = 88
-      tier        = "directory"
-    }
     "cloud-connector/egress/tcp/89/tier:cloud-connector" = {
       group       = "cloud-connector"
       description = "Local Host Cache among controllers"
@@ -800,13 +760,29 @@ locals {
       to_port     = 89
       tier        = "cloud-connector"
     }
-    "cloud-connector/egress/tcp/89/tier:vda" = {
+    "cloud-connector/egress/tcp/9095/tier:cloud-connector" = {
       group       = "cloud-connector"
-      description = "Local Host Cache between controllers and session hosts"
+      description = "Orchestration service among controllers"
       ip_protocol = "tcp"
-      from_port   = 89
-      to_port     = 89
-      tier        = "vda"
+      from_port   = 9095
+      to_port     = 9095
+      tier        = "cloud-connector"
+    }
+    "cloud-connector/egress/tcp/53/tier:directory" = {
+      group       = "cloud-connector"
+      description = "Name resolution by Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 53
+      to_port     = 53
+      tier        = "directory"
+    }
+    "cloud-connector/egress/tcp/88/tier:directory" = {
+      group       = "cloud-connector"
+      description = "Kerberos authentication of Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 88
+      to_port     = 88
+      tier        = "directory"
     }
     "cloud-connector/egress/tcp/135/tier:directory" = {
       group       = "cloud-connector"
@@ -823,22 +799,6 @@ locals {
       from_port   = 389
       to_port     = 389
       tier        = "directory"
-    }
-    "cloud-connector/egress/tcp/443/0.0.0.0/0" = {
-      group       = "cloud-connector"
-      description = "Connections of Cloud Connectors to Citrix Cloud; Download of a DigiCert code signing certificate by Cloud Connectors; Certificate revocation checks of Cloud Connectors over HTTPS; Download of a DigiCert root certificate by Cloud Connectors"
-      ip_protocol = "tcp"
-      from_port   = 443
-      to_port     = 443
-      cidr_ipv4   = "0.0.0.0/0"
-    }
-    "cloud-connector/egress/tcp/443/::/0" = {
-      group       = "cloud-connector"
-      description = "Connections of Cloud Connectors to Citrix Cloud; Download of a DigiCert code signing certificate by Cloud Connectors; Certificate revocation checks of Cloud Connectors over HTTPS; Download of a DigiCert root certificate by Cloud Connectors"
-      ip_protocol = "tcp"
-      from_port   = 443
-      to_port     = 443
-      cidr_ipv6   = "::/0"
     }
     "cloud-connector/egress/tcp/445/tier:directory" = {
       group       = "cloud-connector"
@@ -864,22 +824,6 @@ locals {
       to_port     = 636
       tier        = "directory"
     }
-    "cloud-connector/egress/tcp/1494/tier:vda" = {
-      group       = "cloud-connector"
-      description = "HDX sessions of the Gateway Service through Cloud Connectors (ICA)"
-      ip_protocol = "tcp"
-      from_port   = 1494
-      to_port     = 1494
-      tier        = "vda"
-    }
-    "cloud-connector/egress/tcp/2598/tier:vda" = {
-      group       = "cloud-connector"
-      description = "HDX sessions of the Gateway Service through connectors with reliability"
-      ip_protocol = "tcp"
-      from_port   = 2598
-      to_port     = 2598
-      tier        = "vda"
-    }
     "cloud-connector/egress/tcp/3268-3269/tier:directory" = {
       group       = "cloud-connector"
       description = "Queries of Windows servers to the global catalogue, plain and over TLS"
@@ -887,14 +831,6 @@ locals {
       from_port   = 3268
       to_port     = 3269
       tier        = "directory"
-    }
-    "cloud-connector/egress/tcp/9095/tier:cloud-connector" = {
-      group       = "cloud-connector"
-      description = "Orchestration service among controllers"
-      ip_protocol = "tcp"
-      from_port   = 9095
-      to_port     = 9095
-      tier        = "cloud-connector"
     }
     "cloud-connector/egress/tcp/49152-65535/tier:directory" = {
       group       = "cloud-connector"
@@ -944,6 +880,38 @@ locals {
       to_port     = 464
       tier        = "directory"
     }
+    "cloud-connector/egress/tcp/80/tier:vda" = {
+      group       = "cloud-connector"
+      description = "Requests of controllers to session hosts about sessions and processes"
+      ip_protocol = "tcp"
+      from_port   = 80
+      to_port     = 80
+      tier        = "vda"
+    }
+    "cloud-connector/egress/tcp/89/tier:vda" = {
+      group       = "cloud-connector"
+      description = "Local Host Cache between controllers and session hosts"
+      ip_protocol = "tcp"
+      from_port   = 89
+      to_port     = 89
+      tier        = "vda"
+    }
+    "cloud-connector/egress/tcp/1494/tier:vda" = {
+      group       = "cloud-connector"
+      description = "HDX sessions of the Gateway Service through Cloud Connectors (ICA)"
+      ip_protocol = "tcp"
+      from_port   = 1494
+      to_port     = 1494
+      tier        = "vda"
+    }
+    "cloud-connector/egress/tcp/2598/tier:vda" = {
+      group       = "cloud-connector"
+      description = "HDX sessions of the Gateway Service through connectors with reliability"
+      ip_protocol = "tcp"
+      from_port   = 2598
+      to_port     = 2598
+      tier        = "vda"
+    }
     "cloud-connector/egress/udp/1494/tier:vda" = {
       group       = "cloud-connector"
       description = "HDX sessions of the Gateway Service through Cloud Connectors (ICA)"
@@ -959,6 +927,38 @@ locals {
       from_port   = 2598
       to_port     = 2598
       tier        = "vda"
+    }
+    "cloud-connector/egress/tcp/80/0.0.0.0/0" = {
+      group       = "cloud-connector"
+      description = "Certificate revocation checks of Cloud Connectors over HTTP"
+      ip_protocol = "tcp"
+      from_port   = 80
+      to_port     = 80
+      cidr_ipv4   = "0.0.0.0/0"
+    }
+    "cloud-connector/egress/tcp/443/0.0.0.0/0" = {
+      group       = "cloud-connector"
+      description = "Connections of Cloud Connectors to Citrix Cloud; Download of a DigiCert code signing certificate by Cloud Connectors; Certificate revocation checks of Cloud Connectors over HTTPS; Download of a DigiCert root certificate by Cloud Connectors"
+      ip_protocol = "tcp"
+      from_port   = 443
+      to_port     = 443
+      cidr_ipv4   = "0.0.0.0/0"
+    }
+    "cloud-connector/egress/tcp/80/::/0" = {
+      group       = "cloud-connector"
+      description = "Certificate revocation checks of Cloud Connectors over HTTP"
+      ip_protocol = "tcp"
+      from_port   = 80
+      to_port     = 80
+      cidr_ipv6   = "::/0"
+    }
+    "cloud-connector/egress/tcp/443/::/0" = {
+      group       = "cloud-connector"
+      description = "Connections of Cloud Connectors to Citrix Cloud; Download of a DigiCert code signing certificate by Cloud Connectors; Certificate revocation checks of Cloud Connectors over HTTPS; Download of a DigiCert root certificate by Cloud Connectors"
+      ip_protocol = "tcp"
+      from_port   = 443
+      to_port     = 443
+      cidr_ipv6   = "::/0"
     }
     "directory/egress/tcp/53/tier:directory" = {
       group       = "directory"
@@ -1072,14 +1072,6 @@ locals {
       to_port     = 464
       tier        = "directory"
     }
-    "vda/egress/tcp/53/tier:directory" = {
-      group       = "vda"
-      description = "Name resolution by Windows servers"
-      ip_protocol = "tcp"
-      from_port   = 53
-      to_port     = 53
-      tier        = "directory"
-    }
     "vda/egress/tcp/80/tier:cloud-connector" = {
       group       = "vda"
       description = "Registration and status reports of session hosts to controllers"
@@ -1087,6 +1079,14 @@ locals {
       from_port   = 80
       to_port     = 80
       tier        = "cloud-connector"
+    }
+    "vda/egress/tcp/53/tier:directory" = {
+      group       = "vda"
+      description = "Name resolution by Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 53
+      to_port     = 53
+      tier        = "directory"
     }
     "vda/egress/tcp/88/tier:directory" = {
       group       = "vda"

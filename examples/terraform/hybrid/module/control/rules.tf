@@ -63,14 +63,6 @@ locals {
       to_port     = 443
       cidr_ipv4   = "0.0.0.0/0"
     }
-    "adc-client/ingress/tcp/443/::/0" = {
-      group       = "adc-client"
-      description = "Access of user devices to the gateway"
-      ip_protocol = "tcp"
-      from_port   = 443
-      to_port     = 443
-      cidr_ipv6   = "::/0"
-    }
     "adc-client/ingress/udp/443/0.0.0.0/0" = {
       group       = "adc-client"
       description = "Adaptive transport of user devices to the gateway"
@@ -78,6 +70,14 @@ locals {
       from_port   = 443
       to_port     = 443
       cidr_ipv4   = "0.0.0.0/0"
+    }
+    "adc-client/ingress/tcp/443/::/0" = {
+      group       = "adc-client"
+      description = "Access of user devices to the gateway"
+      ip_protocol = "tcp"
+      from_port   = 443
+      to_port     = 443
+      cidr_ipv6   = "::/0"
     }
     "adc-client/ingress/udp/443/::/0" = {
       group       = "adc-client"
@@ -93,6 +93,22 @@ locals {
       ip_protocol = "tcp"
       from_port   = 22
       to_port     = 22
+      tier        = "adc-management"
+    }
+    "adc-management/ingress/tcp/3008/tier:adc-management" = {
+      group       = "adc-management"
+      description = "Encrypted configuration synchronization of an ADC high availability pair"
+      ip_protocol = "tcp"
+      from_port   = 3008
+      to_port     = 3008
+      tier        = "adc-management"
+    }
+    "adc-management/ingress/udp/3003/tier:adc-management" = {
+      group       = "adc-management"
+      description = "Heartbeats between the two nodes of an ADC high availability pair"
+      ip_protocol = "udp"
+      from_port   = 3003
+      to_port     = 3003
       tier        = "adc-management"
     }
     "adc-management/ingress/tcp/22/10.99.7.0/25" = {
@@ -111,21 +127,13 @@ locals {
       to_port     = 443
       cidr_ipv4   = "10.99.7.0/25"
     }
-    "adc-management/ingress/tcp/3008/tier:adc-management" = {
-      group       = "adc-management"
-      description = "Encrypted configuration synchronization of an ADC high availability pair"
+    "ddc/ingress/tcp/443/tier:adc-server" = {
+      group       = "ddc"
+      description = "Redeeming of session tickets at the STA"
       ip_protocol = "tcp"
-      from_port   = 3008
-      to_port     = 3008
-      tier        = "adc-management"
-    }
-    "adc-management/ingress/udp/3003/tier:adc-management" = {
-      group       = "adc-management"
-      description = "Heartbeats between the two nodes of an ADC high availability pair"
-      ip_protocol = "udp"
-      from_port   = 3003
-      to_port     = 3003
-      tier        = "adc-management"
+      from_port   = 443
+      to_port     = 443
+      tier        = "adc-server"
     }
     "ddc/ingress/tcp/80/tier:ddc" = {
       group       = "ddc"
@@ -134,6 +142,30 @@ locals {
       from_port   = 80
       to_port     = 80
       tier        = "ddc"
+    }
+    "ddc/ingress/tcp/89/tier:ddc" = {
+      group       = "ddc"
+      description = "Local Host Cache among controllers"
+      ip_protocol = "tcp"
+      from_port   = 89
+      to_port     = 89
+      tier        = "ddc"
+    }
+    "ddc/ingress/tcp/9095/tier:ddc" = {
+      group       = "ddc"
+      description = "Orchestration service among controllers"
+      ip_protocol = "tcp"
+      from_port   = 9095
+      to_port     = 9095
+      tier        = "ddc"
+    }
+    "ddc/ingress/tcp/443/tier:storefront" = {
+      group       = "ddc"
+      description = "Requests of StoreFront to controllers for apps and desktops"
+      ip_protocol = "tcp"
+      from_port   = 443
+      to_port     = 443
+      tier        = "storefront"
     }
     "ddc/ingress/tcp/80/10.81.0.0/18" = {
       group       = "ddc"
@@ -151,52 +183,12 @@ locals {
       to_port     = 80
       cidr_ipv4   = "10.90.0.0/17"
     }
-    "ddc/ingress/tcp/89/tier:ddc" = {
-      group       = "ddc"
-      description = "Local Host Cache among controllers"
-      ip_protocol = "tcp"
-      from_port   = 89
-      to_port     = 89
-      tier        = "ddc"
-    }
-    "ddc/ingress/tcp/443/tier:adc-server" = {
-      group       = "ddc"
-      description = "Redeeming of session tickets at the STA"
-      ip_protocol = "tcp"
-      from_port   = 443
-      to_port     = 443
-      tier        = "adc-server"
-    }
-    "ddc/ingress/tcp/443/tier:storefront" = {
-      group       = "ddc"
-      description = "Requests of StoreFront to controllers for apps and desktops"
-      ip_protocol = "tcp"
-      from_port   = 443
-      to_port     = 443
-      tier        = "storefront"
-    }
     "ddc/ingress/tcp/443/10.99.7.0/25" = {
       group       = "ddc"
       description = "Studio or the SDK on an administration workstation to controllers"
       ip_protocol = "tcp"
       from_port   = 443
       to_port     = 443
-      cidr_ipv4   = "10.99.7.0/25"
-    }
-    "ddc/ingress/tcp/9095/tier:ddc" = {
-      group       = "ddc"
-      description = "Orchestration service among controllers"
-      ip_protocol = "tcp"
-      from_port   = 9095
-      to_port     = 9095
-      tier        = "ddc"
-    }
-    "license-server/ingress/tcp/80/10.99.7.0/25" = {
-      group       = "license-server"
-      description = "Configuration service of the licensing PowerShell snap-in"
-      ip_protocol = "tcp"
-      from_port   = 80
-      to_port     = 80
       cidr_ipv4   = "10.99.7.0/25"
     }
     "license-server/ingress/tcp/7279/tier:ddc" = {
@@ -206,14 +198,6 @@ locals {
       from_port   = 7279
       to_port     = 7279
       tier        = "ddc"
-    }
-    "license-server/ingress/tcp/8082-8083/10.99.7.0/25" = {
-      group       = "license-server"
-      description = "Web console of the License Server; Licensing web service, for administrators and controllers"
-      ip_protocol = "tcp"
-      from_port   = 8082
-      to_port     = 8083
-      cidr_ipv4   = "10.99.7.0/25"
     }
     "license-server/ingress/tcp/8083/tier:ddc" = {
       group       = "license-server"
@@ -230,6 +214,22 @@ locals {
       from_port   = 27000
       to_port     = 27000
       tier        = "ddc"
+    }
+    "license-server/ingress/tcp/80/10.99.7.0/25" = {
+      group       = "license-server"
+      description = "Configuration service of the licensing PowerShell snap-in"
+      ip_protocol = "tcp"
+      from_port   = 80
+      to_port     = 80
+      cidr_ipv4   = "10.99.7.0/25"
+    }
+    "license-server/ingress/tcp/8082-8083/10.99.7.0/25" = {
+      group       = "license-server"
+      description = "Web console of the License Server; Licensing web service, for administrators and controllers"
+      ip_protocol = "tcp"
+      from_port   = 8082
+      to_port     = 8083
+      cidr_ipv4   = "10.99.7.0/25"
     }
     "sql/ingress/tcp/1433/tier:ddc" = {
       group       = "sql"
@@ -266,6 +266,22 @@ locals {
       to_port     = 22
       tier        = "adc-management"
     }
+    "adc-management/egress/tcp/3008/tier:adc-management" = {
+      group       = "adc-management"
+      description = "Encrypted configuration synchronization of an ADC high availability pair"
+      ip_protocol = "tcp"
+      from_port   = 3008
+      to_port     = 3008
+      tier        = "adc-management"
+    }
+    "adc-management/egress/udp/3003/tier:adc-management" = {
+      group       = "adc-management"
+      description = "Heartbeats between the two nodes of an ADC high availability pair"
+      ip_protocol = "udp"
+      from_port   = 3003
+      to_port     = 3003
+      tier        = "adc-management"
+    }
     "adc-management/egress/tcp/53/10.98.0.10/31" = {
       group       = "adc-management"
       description = "Name resolution by the ADC"
@@ -282,34 +298,10 @@ locals {
       to_port     = 636
       cidr_ipv4   = "10.98.0.10/31"
     }
-    "adc-management/egress/tcp/3008/tier:adc-management" = {
-      group       = "adc-management"
-      description = "Encrypted configuration synchronization of an ADC high availability pair"
-      ip_protocol = "tcp"
-      from_port   = 3008
-      to_port     = 3008
-      tier        = "adc-management"
-    }
     "adc-management/egress/udp/53/10.98.0.10/31" = {
       group       = "adc-management"
       description = "Name resolution by the ADC"
       ip_protocol = "udp"
-      from_port   = 53
-      to_port     = 53
-      cidr_ipv4   = "10.98.0.10/31"
-    }
-    "adc-management/egress/udp/3003/tier:adc-management" = {
-      group       = "adc-management"
-      description = "Heartbeats between the two nodes of an ADC high availability pair"
-      ip_protocol = "udp"
-      from_port   = 3003
-      to_port     = 3003
-      tier        = "adc-management"
-    }
-    "adc-server/egress/tcp/53/10.98.0.10/31" = {
-      group       = "adc-server"
-      description = "Name resolution by the ADC"
-      ip_protocol = "tcp"
       from_port   = 53
       to_port     = 53
       cidr_ipv4   = "10.98.0.10/31"
@@ -338,6 +330,14 @@ locals {
       to_port     = 443
       cidr_ipv4   = "10.81.0.0/18"
     }
+    "adc-server/egress/udp/443/10.81.0.0/18" = {
+      group       = "adc-server"
+      description = "HDX sessions proxied by the gateway over TLS and DTLS"
+      ip_protocol = "udp"
+      from_port   = 443
+      to_port     = 443
+      cidr_ipv4   = "10.81.0.0/18"
+    }
     "adc-server/egress/tcp/443/10.90.0.0/17" = {
       group       = "adc-server"
       description = "HDX sessions proxied by the gateway over TLS and DTLS"
@@ -345,6 +345,22 @@ locals {
       from_port   = 443
       to_port     = 443
       cidr_ipv4   = "10.90.0.0/17"
+    }
+    "adc-server/egress/udp/443/10.90.0.0/17" = {
+      group       = "adc-server"
+      description = "HDX sessions proxied by the gateway over TLS and DTLS"
+      ip_protocol = "udp"
+      from_port   = 443
+      to_port     = 443
+      cidr_ipv4   = "10.90.0.0/17"
+    }
+    "adc-server/egress/tcp/53/10.98.0.10/31" = {
+      group       = "adc-server"
+      description = "Name resolution by the ADC"
+      ip_protocol = "tcp"
+      from_port   = 53
+      to_port     = 53
+      cidr_ipv4   = "10.98.0.10/31"
     }
     "adc-server/egress/tcp/636/10.98.0.10/31" = {
       group       = "adc-server"
@@ -362,30 +378,6 @@ locals {
       to_port     = 53
       cidr_ipv4   = "10.98.0.10/31"
     }
-    "adc-server/egress/udp/443/10.81.0.0/18" = {
-      group       = "adc-server"
-      description = "HDX sessions proxied by the gateway over TLS and DTLS"
-      ip_protocol = "udp"
-      from_port   = 443
-      to_port     = 443
-      cidr_ipv4   = "10.81.0.0/18"
-    }
-    "adc-server/egress/udp/443/10.90.0.0/17" = {
-      group       = "adc-server"
-      description = "HDX sessions proxied by the gateway over TLS and DTLS"
-      ip_protocol = "udp"
-      from_port   = 443
-      to_port     = 443
-      cidr_ipv4   = "10.90.0.0/17"
-    }
-    "ddc/egress/tcp/53/10.98.0.10/31" = {
-      group       = "ddc"
-      description = "Name resolution by Windows servers"
-      ip_protocol = "tcp"
-      from_port   = 53
-      to_port     = 53
-      cidr_ipv4   = "10.98.0.10/31"
-    }
     "ddc/egress/tcp/80/tier:ddc" = {
       group       = "ddc"
       description = "Communication among controllers"
@@ -394,12 +386,68 @@ locals {
       to_port     = 80
       tier        = "ddc"
     }
+    "ddc/egress/tcp/89/tier:ddc" = {
+      group       = "ddc"
+      description = "Local Host Cache among controllers"
+      ip_protocol = "tcp"
+      from_port   = 89
+      to_port     = 89
+      tier        = "ddc"
+    }
+    "ddc/egress/tcp/9095/tier:ddc" = {
+      group       = "ddc"
+      description = "Orchestration service among controllers"
+      ip_protocol = "tcp"
+      from_port   = 9095
+      to_port     = 9095
+      tier        = "ddc"
+    }
+    "ddc/egress/tcp/7279/tier:license-server" = {
+      group       = "ddc"
+      description = "Check-out and return of licences at the vendor daemon"
+      ip_protocol = "tcp"
+      from_port   = 7279
+      to_port     = 7279
+      tier        = "license-server"
+    }
+    "ddc/egress/tcp/8083/tier:license-server" = {
+      group       = "ddc"
+      description = "Licensing web service, for administrators and controllers"
+      ip_protocol = "tcp"
+      from_port   = 8083
+      to_port     = 8083
+      tier        = "license-server"
+    }
+    "ddc/egress/tcp/27000/tier:license-server" = {
+      group       = "ddc"
+      description = "First contact of components that ask for licences"
+      ip_protocol = "tcp"
+      from_port   = 27000
+      to_port     = 27000
+      tier        = "license-server"
+    }
+    "ddc/egress/tcp/1433/tier:sql" = {
+      group       = "ddc"
+      description = "Access of controllers to the site databases"
+      ip_protocol = "tcp"
+      from_port   = 1433
+      to_port     = 1433
+      tier        = "sql"
+    }
     "ddc/egress/tcp/80/10.81.0.0/18" = {
       group       = "ddc"
       description = "Requests of controllers to session hosts about sessions and processes"
       ip_protocol = "tcp"
       from_port   = 80
       to_port     = 80
+      cidr_ipv4   = "10.81.0.0/18"
+    }
+    "ddc/egress/tcp/89/10.81.0.0/18" = {
+      group       = "ddc"
+      description = "Local Host Cache between controllers and session hosts"
+      ip_protocol = "tcp"
+      from_port   = 89
+      to_port     = 89
       cidr_ipv4   = "10.81.0.0/18"
     }
     "ddc/egress/tcp/80/10.90.0.0/17" = {
@@ -410,30 +458,6 @@ locals {
       to_port     = 80
       cidr_ipv4   = "10.90.0.0/17"
     }
-    "ddc/egress/tcp/88/10.98.0.10/31" = {
-      group       = "ddc"
-      description = "Kerberos authentication of Windows servers"
-      ip_protocol = "tcp"
-      from_port   = 88
-      to_port     = 88
-      cidr_ipv4   = "10.98.0.10/31"
-    }
-    "ddc/egress/tcp/89/tier:ddc" = {
-      group       = "ddc"
-      description = "Local Host Cache among controllers"
-      ip_protocol = "tcp"
-      from_port   = 89
-      to_port     = 89
-      tier        = "ddc"
-    }
-    "ddc/egress/tcp/89/10.81.0.0/18" = {
-      group       = "ddc"
-      description = "Local Host Cache between controllers and session hosts"
-      ip_protocol = "tcp"
-      from_port   = 89
-      to_port     = 89
-      cidr_ipv4   = "10.81.0.0/18"
-    }
     "ddc/egress/tcp/89/10.90.0.0/17" = {
       group       = "ddc"
       description = "Local Host Cache between controllers and session hosts"
@@ -441,6 +465,22 @@ locals {
       from_port   = 89
       to_port     = 89
       cidr_ipv4   = "10.90.0.0/17"
+    }
+    "ddc/egress/tcp/53/10.98.0.10/31" = {
+      group       = "ddc"
+      description = "Name resolution by Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 53
+      to_port     = 53
+      cidr_ipv4   = "10.98.0.10/31"
+    }
+    "ddc/egress/tcp/88/10.98.0.10/31" = {
+      group       = "ddc"
+      description = "Kerberos authentication of Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 88
+      to_port     = 88
+      cidr_ipv4   = "10.98.0.10/31"
     }
     "ddc/egress/tcp/135/10.98.0.10/31" = {
       group       = "ddc"
@@ -482,14 +522,6 @@ locals {
       to_port     = 636
       cidr_ipv4   = "10.98.0.10/31"
     }
-    "ddc/egress/tcp/1433/tier:sql" = {
-      group       = "ddc"
-      description = "Access of controllers to the site databases"
-      ip_protocol = "tcp"
-      from_port   = 1433
-      to_port     = 1433
-      tier        = "sql"
-    }
     "ddc/egress/tcp/3268-3269/10.98.0.10/31" = {
       group       = "ddc"
       description = "Queries of Windows servers to the global catalogue, plain and over TLS"
@@ -497,38 +529,6 @@ locals {
       from_port   = 3268
       to_port     = 3269
       cidr_ipv4   = "10.98.0.10/31"
-    }
-    "ddc/egress/tcp/7279/tier:license-server" = {
-      group       = "ddc"
-      description = "Check-out and return of licences at the vendor daemon"
-      ip_protocol = "tcp"
-      from_port   = 7279
-      to_port     = 7279
-      tier        = "license-server"
-    }
-    "ddc/egress/tcp/8083/tier:license-server" = {
-      group       = "ddc"
-      description = "Licensing web service, for administrators and controllers"
-      ip_protocol = "tcp"
-      from_port   = 8083
-      to_port     = 8083
-      tier        = "license-server"
-    }
-    "ddc/egress/tcp/9095/tier:ddc" = {
-      group       = "ddc"
-      description = "Orchestration service among controllers"
-      ip_protocol = "tcp"
-      from_port   = 9095
-      to_port     = 9095
-      tier        = "ddc"
-    }
-    "ddc/egress/tcp/27000/tier:license-server" = {
-      group       = "ddc"
-      description = "First contact of components that ask for licences"
-      ip_protocol = "tcp"
-      from_port   = 27000
-      to_port     = 27000
-      tier        = "license-server"
     }
     "ddc/egress/tcp/49152-65535/10.98.0.10/31" = {
       group       = "ddc"
@@ -802,6 +802,22 @@ locals {
       to_port     = 464
       cidr_ipv4   = "10.98.0.10/31"
     }
+    "storefront/egress/tcp/443/tier:ddc" = {
+      group       = "storefront"
+      description = "Requests of StoreFront to controllers for apps and desktops"
+      ip_protocol = "tcp"
+      from_port   = 443
+      to_port     = 443
+      tier        = "ddc"
+    }
+    "storefront/egress/tcp/8090/tier:storefront" = {
+      group       = "storefront"
+      description = "Replication within a StoreFront server group on a pinned port"
+      ip_protocol = "tcp"
+      from_port   = 8090
+      to_port     = 8090
+      tier        = "storefront"
+    }
     "storefront/egress/tcp/53/10.98.0.10/31" = {
       group       = "storefront"
       description = "Name resolution by Windows servers"
@@ -834,14 +850,6 @@ locals {
       to_port     = 389
       cidr_ipv4   = "10.98.0.10/31"
     }
-    "storefront/egress/tcp/443/tier:ddc" = {
-      group       = "storefront"
-      description = "Requests of StoreFront to controllers for apps and desktops"
-      ip_protocol = "tcp"
-      from_port   = 443
-      to_port     = 443
-      tier        = "ddc"
-    }
     "storefront/egress/tcp/445/10.98.0.10/31" = {
       group       = "storefront"
       description = "Group policies and logon scripts of Windows servers"
@@ -873,14 +881,6 @@ locals {
       from_port   = 3268
       to_port     = 3269
       cidr_ipv4   = "10.98.0.10/31"
-    }
-    "storefront/egress/tcp/8090/tier:storefront" = {
-      group       = "storefront"
-      description = "Replication within a StoreFront server group on a pinned port"
-      ip_protocol = "tcp"
-      from_port   = 8090
-      to_port     = 8090
-      tier        = "storefront"
     }
     "storefront/egress/tcp/49152-65535/10.98.0.10/31" = {
       group       = "storefront"

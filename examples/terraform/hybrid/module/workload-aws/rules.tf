@@ -19,22 +19,6 @@ locals {
   }
 
   ingress_rules = {
-    "vda-aws/ingress/tcp/80/10.80.2.0/28" = {
-      group       = "vda-aws"
-      description = "Requests of controllers to session hosts about sessions and processes"
-      ip_protocol = "tcp"
-      from_port   = 80
-      to_port     = 80
-      cidr_ipv4   = "10.80.2.0/28"
-    }
-    "vda-aws/ingress/tcp/89/10.80.2.0/28" = {
-      group       = "vda-aws"
-      description = "Local Host Cache between controllers and session hosts"
-      ip_protocol = "tcp"
-      from_port   = 89
-      to_port     = 89
-      cidr_ipv4   = "10.80.2.0/28"
-    }
     "vda-aws/ingress/tcp/443/10.80.0.32/28" = {
       group       = "vda-aws"
       description = "HDX sessions proxied by the gateway over TLS and DTLS"
@@ -51,17 +35,25 @@ locals {
       to_port     = 443
       cidr_ipv4   = "10.80.0.32/28"
     }
+    "vda-aws/ingress/tcp/80/10.80.2.0/28" = {
+      group       = "vda-aws"
+      description = "Requests of controllers to session hosts about sessions and processes"
+      ip_protocol = "tcp"
+      from_port   = 80
+      to_port     = 80
+      cidr_ipv4   = "10.80.2.0/28"
+    }
+    "vda-aws/ingress/tcp/89/10.80.2.0/28" = {
+      group       = "vda-aws"
+      description = "Local Host Cache between controllers and session hosts"
+      ip_protocol = "tcp"
+      from_port   = 89
+      to_port     = 89
+      cidr_ipv4   = "10.80.2.0/28"
+    }
   }
 
   egress_rules = {
-    "vda-aws/egress/tcp/53/10.98.0.10/31" = {
-      group       = "vda-aws"
-      description = "Name resolution by Windows servers"
-      ip_protocol = "tcp"
-      from_port   = 53
-      to_port     = 53
-      cidr_ipv4   = "10.98.0.10/31"
-    }
     "vda-aws/egress/tcp/80/10.80.2.0/28" = {
       group       = "vda-aws"
       description = "Registration and status reports of session hosts to controllers"
@@ -69,6 +61,14 @@ locals {
       from_port   = 80
       to_port     = 80
       cidr_ipv4   = "10.80.2.0/28"
+    }
+    "vda-aws/egress/tcp/53/10.98.0.10/31" = {
+      group       = "vda-aws"
+      description = "Name resolution by Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 53
+      to_port     = 53
+      cidr_ipv4   = "10.98.0.10/31"
     }
     "vda-aws/egress/tcp/88/10.98.0.10/31" = {
       group       = "vda-aws"

@@ -39,14 +39,6 @@ locals {
       to_port     = 80
       tier        = "connector-virginia"
     }
-    "connector-virginia/ingress/tcp/80/tier:vda-virginia" = {
-      group       = "connector-virginia"
-      description = "Registration and status reports of session hosts to controllers"
-      ip_protocol = "tcp"
-      from_port   = 80
-      to_port     = 80
-      tier        = "vda-virginia"
-    }
     "connector-virginia/ingress/tcp/89/tier:connector-virginia" = {
       group       = "connector-virginia"
       description = "Local Host Cache among controllers"
@@ -62,6 +54,14 @@ locals {
       from_port   = 9095
       to_port     = 9095
       tier        = "connector-virginia"
+    }
+    "connector-virginia/ingress/tcp/80/tier:vda-virginia" = {
+      group       = "connector-virginia"
+      description = "Registration and status reports of session hosts to controllers"
+      ip_protocol = "tcp"
+      from_port   = 80
+      to_port     = 80
+      tier        = "vda-virginia"
     }
     "fas-virginia/ingress/tcp/80/tier:vda-virginia" = {
       group       = "fas-virginia"
@@ -90,20 +90,28 @@ locals {
   }
 
   egress_rules = {
-    "connector-virginia/egress/tcp/53/10.9.0.10/31" = {
-      group       = "connector-virginia"
-      description = "Name resolution by Windows servers"
-      ip_protocol = "tcp"
-      from_port   = 53
-      to_port     = 53
-      cidr_ipv4   = "10.9.0.10/31"
-    }
     "connector-virginia/egress/tcp/80/tier:connector-virginia" = {
       group       = "connector-virginia"
       description = "Communication among controllers"
       ip_protocol = "tcp"
       from_port   = 80
       to_port     = 80
+      tier        = "connector-virginia"
+    }
+    "connector-virginia/egress/tcp/89/tier:connector-virginia" = {
+      group       = "connector-virginia"
+      description = "Local Host Cache among controllers"
+      ip_protocol = "tcp"
+      from_port   = 89
+      to_port     = 89
+      tier        = "connector-virginia"
+    }
+    "connector-virginia/egress/tcp/9095/tier:connector-virginia" = {
+      group       = "connector-virginia"
+      description = "Orchestration service among controllers"
+      ip_protocol = "tcp"
+      from_port   = 9095
+      to_port     = 9095
       tier        = "connector-virginia"
     }
     "connector-virginia/egress/tcp/80/tier:vda-virginia" = {
@@ -114,22 +122,6 @@ locals {
       to_port     = 80
       tier        = "vda-virginia"
     }
-    "connector-virginia/egress/tcp/88/10.9.0.10/31" = {
-      group       = "connector-virginia"
-      description = "Kerberos authentication of Windows servers"
-      ip_protocol = "tcp"
-      from_port   = 88
-      to_port     = 88
-      cidr_ipv4   = "10.9.0.10/31"
-    }
-    "connector-virginia/egress/tcp/89/tier:connector-virginia" = {
-      group       = "connector-virginia"
-      description = "Local Host Cache among controllers"
-      ip_protocol = "tcp"
-      from_port   = 89
-      to_port     = 89
-      tier        = "connector-virginia"
-    }
     "connector-virginia/egress/tcp/89/tier:vda-virginia" = {
       group       = "connector-virginia"
       description = "Local Host Cache between controllers and session hosts"
@@ -137,6 +129,22 @@ locals {
       from_port   = 89
       to_port     = 89
       tier        = "vda-virginia"
+    }
+    "connector-virginia/egress/tcp/53/10.9.0.10/31" = {
+      group       = "connector-virginia"
+      description = "Name resolution by Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 53
+      to_port     = 53
+      cidr_ipv4   = "10.9.0.10/31"
+    }
+    "connector-virginia/egress/tcp/88/10.9.0.10/31" = {
+      group       = "connector-virginia"
+      description = "Kerberos authentication of Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 88
+      to_port     = 88
+      cidr_ipv4   = "10.9.0.10/31"
     }
     "connector-virginia/egress/tcp/135/10.9.0.10/31" = {
       group       = "connector-virginia"
@@ -186,22 +194,6 @@ locals {
       to_port     = 3269
       cidr_ipv4   = "10.9.0.10/31"
     }
-    "connector-virginia/egress/tcp/8080/10.9.0.30/32" = {
-      group       = "connector-virginia"
-      description = "Destinations known by name through the proxy"
-      ip_protocol = "tcp"
-      from_port   = 8080
-      to_port     = 8080
-      cidr_ipv4   = "10.9.0.30/32"
-    }
-    "connector-virginia/egress/tcp/9095/tier:connector-virginia" = {
-      group       = "connector-virginia"
-      description = "Orchestration service among controllers"
-      ip_protocol = "tcp"
-      from_port   = 9095
-      to_port     = 9095
-      tier        = "connector-virginia"
-    }
     "connector-virginia/egress/tcp/49152-65535/10.9.0.10/31" = {
       group       = "connector-virginia"
       description = "Logon and account services of domain controllers over dynamic RPC"
@@ -250,6 +242,14 @@ locals {
       to_port     = 464
       cidr_ipv4   = "10.9.0.10/31"
     }
+    "connector-virginia/egress/tcp/8080/10.9.0.30/32" = {
+      group       = "connector-virginia"
+      description = "Destinations known by name through the proxy"
+      ip_protocol = "tcp"
+      from_port   = 8080
+      to_port     = 8080
+      cidr_ipv4   = "10.9.0.30/32"
+    }
     "fas-virginia/egress/tcp/53/10.9.0.10/31" = {
       group       = "fas-virginia"
       description = "Name resolution by Windows servers"
@@ -273,14 +273,6 @@ locals {
       from_port   = 135
       to_port     = 135
       cidr_ipv4   = "10.9.0.10/31"
-    }
-    "fas-virginia/egress/tcp/135/10.9.0.20/32" = {
-      group       = "fas-virginia"
-      description = "Certificate requests of FAS, RPC endpoint mapper of the CA"
-      ip_protocol = "tcp"
-      from_port   = 135
-      to_port     = 135
-      cidr_ipv4   = "10.9.0.20/32"
     }
     "fas-virginia/egress/tcp/389/10.9.0.10/31" = {
       group       = "fas-virginia"
@@ -330,14 +322,6 @@ locals {
       to_port     = 65535
       cidr_ipv4   = "10.9.0.10/31"
     }
-    "fas-virginia/egress/tcp/50100/10.9.0.20/32" = {
-      group       = "fas-virginia"
-      description = "Certificate requests of FAS over DCOM on the static port of the CA"
-      ip_protocol = "tcp"
-      from_port   = 50100
-      to_port     = 50100
-      cidr_ipv4   = "10.9.0.20/32"
-    }
     "fas-virginia/egress/udp/53/10.9.0.10/31" = {
       group       = "fas-virginia"
       description = "Name resolution by Windows servers"
@@ -378,13 +362,21 @@ locals {
       to_port     = 464
       cidr_ipv4   = "10.9.0.10/31"
     }
-    "vda-virginia/egress/tcp/53/10.9.0.10/31" = {
-      group       = "vda-virginia"
-      description = "Name resolution by Windows servers"
+    "fas-virginia/egress/tcp/135/10.9.0.20/32" = {
+      group       = "fas-virginia"
+      description = "Certificate requests of FAS, RPC endpoint mapper of the CA"
       ip_protocol = "tcp"
-      from_port   = 53
-      to_port     = 53
-      cidr_ipv4   = "10.9.0.10/31"
+      from_port   = 135
+      to_port     = 135
+      cidr_ipv4   = "10.9.0.20/32"
+    }
+    "fas-virginia/egress/tcp/50100/10.9.0.20/32" = {
+      group       = "fas-virginia"
+      description = "Certificate requests of FAS over DCOM on the static port of the CA"
+      ip_protocol = "tcp"
+      from_port   = 50100
+      to_port     = 50100
+      cidr_ipv4   = "10.9.0.20/32"
     }
     "vda-virginia/egress/tcp/80/tier:connector-virginia" = {
       group       = "vda-virginia"
@@ -401,6 +393,14 @@ locals {
       from_port   = 80
       to_port     = 80
       tier        = "fas-virginia"
+    }
+    "vda-virginia/egress/tcp/53/10.9.0.10/31" = {
+      group       = "vda-virginia"
+      description = "Name resolution by Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 53
+      to_port     = 53
+      cidr_ipv4   = "10.9.0.10/31"
     }
     "vda-virginia/egress/tcp/88/10.9.0.10/31" = {
       group       = "vda-virginia"
@@ -458,14 +458,6 @@ locals {
       to_port     = 3269
       cidr_ipv4   = "10.9.0.10/31"
     }
-    "vda-virginia/egress/tcp/8080/10.9.0.30/32" = {
-      group       = "vda-virginia"
-      description = "Destinations known by name through the proxy"
-      ip_protocol = "tcp"
-      from_port   = 8080
-      to_port     = 8080
-      cidr_ipv4   = "10.9.0.30/32"
-    }
     "vda-virginia/egress/tcp/49152-65535/10.9.0.10/31" = {
       group       = "vda-virginia"
       description = "Logon and account services of domain controllers over dynamic RPC"
@@ -513,6 +505,14 @@ locals {
       from_port   = 464
       to_port     = 464
       cidr_ipv4   = "10.9.0.10/31"
+    }
+    "vda-virginia/egress/tcp/8080/10.9.0.30/32" = {
+      group       = "vda-virginia"
+      description = "Destinations known by name through the proxy"
+      ip_protocol = "tcp"
+      from_port   = 8080
+      to_port     = 8080
+      cidr_ipv4   = "10.9.0.30/32"
     }
   }
 }

@@ -63,14 +63,6 @@ locals {
       to_port     = 443
       cidr_ipv4   = "0.0.0.0/0"
     }
-    "adc-main/ingress/tcp/443/::/0" = {
-      group       = "adc-main"
-      description = "Access of user devices to the gateway"
-      ip_protocol = "tcp"
-      from_port   = 443
-      to_port     = 443
-      cidr_ipv6   = "::/0"
-    }
     "adc-main/ingress/udp/443/0.0.0.0/0" = {
       group       = "adc-main"
       description = "Adaptive transport of user devices to the gateway"
@@ -78,6 +70,14 @@ locals {
       from_port   = 443
       to_port     = 443
       cidr_ipv4   = "0.0.0.0/0"
+    }
+    "adc-main/ingress/tcp/443/::/0" = {
+      group       = "adc-main"
+      description = "Access of user devices to the gateway"
+      ip_protocol = "tcp"
+      from_port   = 443
+      to_port     = 443
+      cidr_ipv6   = "::/0"
     }
     "adc-main/ingress/udp/443/::/0" = {
       group       = "adc-main"
@@ -87,6 +87,14 @@ locals {
       to_port     = 443
       cidr_ipv6   = "::/0"
     }
+    "ddc-main/ingress/tcp/443/tier:adc-main" = {
+      group       = "ddc-main"
+      description = "Redeeming of session tickets at the STA"
+      ip_protocol = "tcp"
+      from_port   = 443
+      to_port     = 443
+      tier        = "adc-main"
+    }
     "ddc-main/ingress/tcp/80/tier:ddc-main" = {
       group       = "ddc-main"
       description = "Communication among controllers"
@@ -94,6 +102,38 @@ locals {
       from_port   = 80
       to_port     = 80
       tier        = "ddc-main"
+    }
+    "ddc-main/ingress/tcp/89/tier:ddc-main" = {
+      group       = "ddc-main"
+      description = "Local Host Cache among controllers"
+      ip_protocol = "tcp"
+      from_port   = 89
+      to_port     = 89
+      tier        = "ddc-main"
+    }
+    "ddc-main/ingress/tcp/443/tier:ddc-main" = {
+      group       = "ddc-main"
+      description = "Queries of Director to controllers"
+      ip_protocol = "tcp"
+      from_port   = 443
+      to_port     = 443
+      tier        = "ddc-main"
+    }
+    "ddc-main/ingress/tcp/9095/tier:ddc-main" = {
+      group       = "ddc-main"
+      description = "Orchestration service among controllers"
+      ip_protocol = "tcp"
+      from_port   = 9095
+      to_port     = 9095
+      tier        = "ddc-main"
+    }
+    "ddc-main/ingress/tcp/443/tier:store-main" = {
+      group       = "ddc-main"
+      description = "Requests of StoreFront to controllers for apps and desktops"
+      ip_protocol = "tcp"
+      from_port   = 443
+      to_port     = 443
+      tier        = "store-main"
     }
     "ddc-main/ingress/tcp/80/tier:vda-main" = {
       group       = "ddc-main"
@@ -109,6 +149,14 @@ locals {
       ip_protocol = "tcp"
       from_port   = 80
       to_port     = 80
+      cidr_ipv4   = "10.2.2.0/28"
+    }
+    "ddc-main/ingress/tcp/9095/10.2.2.0/28" = {
+      group       = "ddc-main"
+      description = "Orchestration service among controllers"
+      ip_protocol = "tcp"
+      from_port   = 9095
+      to_port     = 9095
       cidr_ipv4   = "10.2.2.0/28"
     }
     "ddc-main/ingress/tcp/80/10.2.64.0/19" = {
@@ -127,70 +175,6 @@ locals {
       to_port     = 80
       cidr_ipv4   = "10.3.2.0/28"
     }
-    "ddc-main/ingress/tcp/80/10.3.64.0/19" = {
-      group       = "ddc-main"
-      description = "Registration and status reports of session hosts to controllers"
-      ip_protocol = "tcp"
-      from_port   = 80
-      to_port     = 80
-      cidr_ipv4   = "10.3.64.0/19"
-    }
-    "ddc-main/ingress/tcp/89/tier:ddc-main" = {
-      group       = "ddc-main"
-      description = "Local Host Cache among controllers"
-      ip_protocol = "tcp"
-      from_port   = 89
-      to_port     = 89
-      tier        = "ddc-main"
-    }
-    "ddc-main/ingress/tcp/443/tier:adc-main" = {
-      group       = "ddc-main"
-      description = "Redeeming of session tickets at the STA"
-      ip_protocol = "tcp"
-      from_port   = 443
-      to_port     = 443
-      tier        = "adc-main"
-    }
-    "ddc-main/ingress/tcp/443/tier:ddc-main" = {
-      group       = "ddc-main"
-      description = "Queries of Director to controllers"
-      ip_protocol = "tcp"
-      from_port   = 443
-      to_port     = 443
-      tier        = "ddc-main"
-    }
-    "ddc-main/ingress/tcp/443/tier:store-main" = {
-      group       = "ddc-main"
-      description = "Requests of StoreFront to controllers for apps and desktops"
-      ip_protocol = "tcp"
-      from_port   = 443
-      to_port     = 443
-      tier        = "store-main"
-    }
-    "ddc-main/ingress/tcp/443/10.9.7.0/26" = {
-      group       = "ddc-main"
-      description = "Use of the Director website by administrators; Studio or the SDK on an administration workstation to controllers"
-      ip_protocol = "tcp"
-      from_port   = 443
-      to_port     = 443
-      cidr_ipv4   = "10.9.7.0/26"
-    }
-    "ddc-main/ingress/tcp/9095/tier:ddc-main" = {
-      group       = "ddc-main"
-      description = "Orchestration service among controllers"
-      ip_protocol = "tcp"
-      from_port   = 9095
-      to_port     = 9095
-      tier        = "ddc-main"
-    }
-    "ddc-main/ingress/tcp/9095/10.2.2.0/28" = {
-      group       = "ddc-main"
-      description = "Orchestration service among controllers"
-      ip_protocol = "tcp"
-      from_port   = 9095
-      to_port     = 9095
-      cidr_ipv4   = "10.2.2.0/28"
-    }
     "ddc-main/ingress/tcp/9095/10.3.2.0/28" = {
       group       = "ddc-main"
       description = "Orchestration service among controllers"
@@ -199,12 +183,20 @@ locals {
       to_port     = 9095
       cidr_ipv4   = "10.3.2.0/28"
     }
-    "licences/ingress/tcp/80/10.9.7.0/26" = {
-      group       = "licences"
-      description = "Configuration service of the licensing PowerShell snap-in"
+    "ddc-main/ingress/tcp/80/10.3.64.0/19" = {
+      group       = "ddc-main"
+      description = "Registration and status reports of session hosts to controllers"
       ip_protocol = "tcp"
       from_port   = 80
       to_port     = 80
+      cidr_ipv4   = "10.3.64.0/19"
+    }
+    "ddc-main/ingress/tcp/443/10.9.7.0/26" = {
+      group       = "ddc-main"
+      description = "Use of the Director website by administrators; Studio or the SDK on an administration workstation to controllers"
+      ip_protocol = "tcp"
+      from_port   = 443
+      to_port     = 443
       cidr_ipv4   = "10.9.7.0/26"
     }
     "licences/ingress/tcp/7279/tier:ddc-main" = {
@@ -215,12 +207,44 @@ locals {
       to_port     = 7279
       tier        = "ddc-main"
     }
+    "licences/ingress/tcp/8083/tier:ddc-main" = {
+      group       = "licences"
+      description = "Licensing web service, for administrators and controllers"
+      ip_protocol = "tcp"
+      from_port   = 8083
+      to_port     = 8083
+      tier        = "ddc-main"
+    }
+    "licences/ingress/tcp/27000/tier:ddc-main" = {
+      group       = "licences"
+      description = "First contact of components that ask for licences"
+      ip_protocol = "tcp"
+      from_port   = 27000
+      to_port     = 27000
+      tier        = "ddc-main"
+    }
     "licences/ingress/tcp/7279/10.2.2.0/28" = {
       group       = "licences"
       description = "Check-out and return of licences at the vendor daemon"
       ip_protocol = "tcp"
       from_port   = 7279
       to_port     = 7279
+      cidr_ipv4   = "10.2.2.0/28"
+    }
+    "licences/ingress/tcp/8083/10.2.2.0/28" = {
+      group       = "licences"
+      description = "Licensing web service, for administrators and controllers"
+      ip_protocol = "tcp"
+      from_port   = 8083
+      to_port     = 8083
+      cidr_ipv4   = "10.2.2.0/28"
+    }
+    "licences/ingress/tcp/27000/10.2.2.0/28" = {
+      group       = "licences"
+      description = "First contact of components that ask for licences"
+      ip_protocol = "tcp"
+      from_port   = 27000
+      to_port     = 27000
       cidr_ipv4   = "10.2.2.0/28"
     }
     "licences/ingress/tcp/7279/10.3.2.0/28" = {
@@ -231,30 +255,6 @@ locals {
       to_port     = 7279
       cidr_ipv4   = "10.3.2.0/28"
     }
-    "licences/ingress/tcp/8082-8083/10.9.7.0/26" = {
-      group       = "licences"
-      description = "Web console of the License Server; Licensing web service, for administrators and controllers"
-      ip_protocol = "tcp"
-      from_port   = 8082
-      to_port     = 8083
-      cidr_ipv4   = "10.9.7.0/26"
-    }
-    "licences/ingress/tcp/8083/tier:ddc-main" = {
-      group       = "licences"
-      description = "Licensing web service, for administrators and controllers"
-      ip_protocol = "tcp"
-      from_port   = 8083
-      to_port     = 8083
-      tier        = "ddc-main"
-    }
-    "licences/ingress/tcp/8083/10.2.2.0/28" = {
-      group       = "licences"
-      description = "Licensing web service, for administrators and controllers"
-      ip_protocol = "tcp"
-      from_port   = 8083
-      to_port     = 8083
-      cidr_ipv4   = "10.2.2.0/28"
-    }
     "licences/ingress/tcp/8083/10.3.2.0/28" = {
       group       = "licences"
       description = "Licensing web service, for administrators and controllers"
@@ -262,22 +262,6 @@ locals {
       from_port   = 8083
       to_port     = 8083
       cidr_ipv4   = "10.3.2.0/28"
-    }
-    "licences/ingress/tcp/27000/tier:ddc-main" = {
-      group       = "licences"
-      description = "First contact of components that ask for licences"
-      ip_protocol = "tcp"
-      from_port   = 27000
-      to_port     = 27000
-      tier        = "ddc-main"
-    }
-    "licences/ingress/tcp/27000/10.2.2.0/28" = {
-      group       = "licences"
-      description = "First contact of components that ask for licences"
-      ip_protocol = "tcp"
-      from_port   = 27000
-      to_port     = 27000
-      cidr_ipv4   = "10.2.2.0/28"
     }
     "licences/ingress/tcp/27000/10.3.2.0/28" = {
       group       = "licences"
@@ -287,12 +271,44 @@ locals {
       to_port     = 27000
       cidr_ipv4   = "10.3.2.0/28"
     }
+    "licences/ingress/tcp/80/10.9.7.0/26" = {
+      group       = "licences"
+      description = "Configuration service of the licensing PowerShell snap-in"
+      ip_protocol = "tcp"
+      from_port   = 80
+      to_port     = 80
+      cidr_ipv4   = "10.9.7.0/26"
+    }
+    "licences/ingress/tcp/8082-8083/10.9.7.0/26" = {
+      group       = "licences"
+      description = "Web console of the License Server; Licensing web service, for administrators and controllers"
+      ip_protocol = "tcp"
+      from_port   = 8082
+      to_port     = 8083
+      cidr_ipv4   = "10.9.7.0/26"
+    }
     "nsip-main/ingress/tcp/22/tier:nsip-main" = {
       group       = "nsip-main"
       description = "File synchronization over SSH within an ADC high availability pair"
       ip_protocol = "tcp"
       from_port   = 22
       to_port     = 22
+      tier        = "nsip-main"
+    }
+    "nsip-main/ingress/tcp/3008/tier:nsip-main" = {
+      group       = "nsip-main"
+      description = "Encrypted configuration synchronization of an ADC high availability pair"
+      ip_protocol = "tcp"
+      from_port   = 3008
+      to_port     = 3008
+      tier        = "nsip-main"
+    }
+    "nsip-main/ingress/udp/3003/tier:nsip-main" = {
+      group       = "nsip-main"
+      description = "Heartbeats between the two nodes of an ADC high availability pair"
+      ip_protocol = "udp"
+      from_port   = 3003
+      to_port     = 3003
       tier        = "nsip-main"
     }
     "nsip-main/ingress/tcp/22/10.9.7.0/26" = {
@@ -310,22 +326,6 @@ locals {
       from_port   = 443
       to_port     = 443
       cidr_ipv4   = "10.9.7.0/26"
-    }
-    "nsip-main/ingress/tcp/3008/tier:nsip-main" = {
-      group       = "nsip-main"
-      description = "Encrypted configuration synchronization of an ADC high availability pair"
-      ip_protocol = "tcp"
-      from_port   = 3008
-      to_port     = 3008
-      tier        = "nsip-main"
-    }
-    "nsip-main/ingress/udp/3003/tier:nsip-main" = {
-      group       = "nsip-main"
-      description = "Heartbeats between the two nodes of an ADC high availability pair"
-      ip_protocol = "udp"
-      from_port   = 3003
-      to_port     = 3003
-      tier        = "nsip-main"
     }
     "sql-main/ingress/tcp/1433/tier:ddc-main" = {
       group       = "sql-main"
@@ -367,38 +367,6 @@ locals {
       to_port     = 8090
       tier        = "store-main"
     }
-    "vda-main/ingress/tcp/80/tier:ddc-main" = {
-      group       = "vda-main"
-      description = "Requests of controllers to session hosts about sessions and processes"
-      ip_protocol = "tcp"
-      from_port   = 80
-      to_port     = 80
-      tier        = "ddc-main"
-    }
-    "vda-main/ingress/tcp/80/10.2.2.0/28" = {
-      group       = "vda-main"
-      description = "Requests of controllers to session hosts about sessions and processes"
-      ip_protocol = "tcp"
-      from_port   = 80
-      to_port     = 80
-      cidr_ipv4   = "10.2.2.0/28"
-    }
-    "vda-main/ingress/tcp/80/10.3.2.0/28" = {
-      group       = "vda-main"
-      description = "Requests of controllers to session hosts about sessions and processes"
-      ip_protocol = "tcp"
-      from_port   = 80
-      to_port     = 80
-      cidr_ipv4   = "10.3.2.0/28"
-    }
-    "vda-main/ingress/tcp/89/tier:ddc-main" = {
-      group       = "vda-main"
-      description = "Local Host Cache between controllers and session hosts"
-      ip_protocol = "tcp"
-      from_port   = 89
-      to_port     = 89
-      tier        = "ddc-main"
-    }
     "vda-main/ingress/tcp/1494/tier:adc-main" = {
       group       = "vda-main"
       description = "HDX sessions proxied by the gateway (ICA)"
@@ -431,17 +399,41 @@ locals {
       to_port     = 2598
       tier        = "adc-main"
     }
+    "vda-main/ingress/tcp/80/tier:ddc-main" = {
+      group       = "vda-main"
+      description = "Requests of controllers to session hosts about sessions and processes"
+      ip_protocol = "tcp"
+      from_port   = 80
+      to_port     = 80
+      tier        = "ddc-main"
+    }
+    "vda-main/ingress/tcp/89/tier:ddc-main" = {
+      group       = "vda-main"
+      description = "Local Host Cache between controllers and session hosts"
+      ip_protocol = "tcp"
+      from_port   = 89
+      to_port     = 89
+      tier        = "ddc-main"
+    }
+    "vda-main/ingress/tcp/80/10.2.2.0/28" = {
+      group       = "vda-main"
+      description = "Requests of controllers to session hosts about sessions and processes"
+      ip_protocol = "tcp"
+      from_port   = 80
+      to_port     = 80
+      cidr_ipv4   = "10.2.2.0/28"
+    }
+    "vda-main/ingress/tcp/80/10.3.2.0/28" = {
+      group       = "vda-main"
+      description = "Requests of controllers to session hosts about sessions and processes"
+      ip_protocol = "tcp"
+      from_port   = 80
+      to_port     = 80
+      cidr_ipv4   = "10.3.2.0/28"
+    }
   }
 
   egress_rules = {
-    "adc-main/egress/tcp/53/10.9.0.10/31" = {
-      group       = "adc-main"
-      description = "Name resolution by the ADC"
-      ip_protocol = "tcp"
-      from_port   = 53
-      to_port     = 53
-      cidr_ipv4   = "10.9.0.10/31"
-    }
     "adc-main/egress/tcp/443/tier:ddc-main" = {
       group       = "adc-main"
       description = "Redeeming of session tickets at the STA"
@@ -457,14 +449,6 @@ locals {
       from_port   = 443
       to_port     = 443
       tier        = "store-main"
-    }
-    "adc-main/egress/tcp/636/10.9.0.10/31" = {
-      group       = "adc-main"
-      description = "Authentication over LDAP with TLS from the SNIP"
-      ip_protocol = "tcp"
-      from_port   = 636
-      to_port     = 636
-      cidr_ipv4   = "10.9.0.10/31"
     }
     "adc-main/egress/tcp/1494/tier:vda-main" = {
       group       = "adc-main"
@@ -482,22 +466,6 @@ locals {
       to_port     = 2598
       tier        = "vda-main"
     }
-    "adc-main/egress/udp/53/10.9.0.10/31" = {
-      group       = "adc-main"
-      description = "Name resolution by the ADC"
-      ip_protocol = "udp"
-      from_port   = 53
-      to_port     = 53
-      cidr_ipv4   = "10.9.0.10/31"
-    }
-    "adc-main/egress/udp/123/10.9.0.10/31" = {
-      group       = "adc-main"
-      description = "Time synchronization of the ADC"
-      ip_protocol = "udp"
-      from_port   = 123
-      to_port     = 123
-      cidr_ipv4   = "10.9.0.10/31"
-    }
     "adc-main/egress/udp/1494/tier:vda-main" = {
       group       = "adc-main"
       description = "HDX sessions proxied by the gateway (ICA)"
@@ -514,12 +482,36 @@ locals {
       to_port     = 2598
       tier        = "vda-main"
     }
-    "ddc-main/egress/tcp/53/10.9.0.10/31" = {
-      group       = "ddc-main"
-      description = "Name resolution by Windows servers"
+    "adc-main/egress/tcp/53/10.9.0.10/31" = {
+      group       = "adc-main"
+      description = "Name resolution by the ADC"
       ip_protocol = "tcp"
       from_port   = 53
       to_port     = 53
+      cidr_ipv4   = "10.9.0.10/31"
+    }
+    "adc-main/egress/tcp/636/10.9.0.10/31" = {
+      group       = "adc-main"
+      description = "Authentication over LDAP with TLS from the SNIP"
+      ip_protocol = "tcp"
+      from_port   = 636
+      to_port     = 636
+      cidr_ipv4   = "10.9.0.10/31"
+    }
+    "adc-main/egress/udp/53/10.9.0.10/31" = {
+      group       = "adc-main"
+      description = "Name resolution by the ADC"
+      ip_protocol = "udp"
+      from_port   = 53
+      to_port     = 53
+      cidr_ipv4   = "10.9.0.10/31"
+    }
+    "adc-main/egress/udp/123/10.9.0.10/31" = {
+      group       = "adc-main"
+      description = "Time synchronization of the ADC"
+      ip_protocol = "udp"
+      from_port   = 123
+      to_port     = 123
       cidr_ipv4   = "10.9.0.10/31"
     }
     "ddc-main/egress/tcp/80/tier:ddc-main" = {
@@ -530,6 +522,62 @@ locals {
       to_port     = 80
       tier        = "ddc-main"
     }
+    "ddc-main/egress/tcp/89/tier:ddc-main" = {
+      group       = "ddc-main"
+      description = "Local Host Cache among controllers"
+      ip_protocol = "tcp"
+      from_port   = 89
+      to_port     = 89
+      tier        = "ddc-main"
+    }
+    "ddc-main/egress/tcp/443/tier:ddc-main" = {
+      group       = "ddc-main"
+      description = "Queries of Director to controllers"
+      ip_protocol = "tcp"
+      from_port   = 443
+      to_port     = 443
+      tier        = "ddc-main"
+    }
+    "ddc-main/egress/tcp/9095/tier:ddc-main" = {
+      group       = "ddc-main"
+      description = "Orchestration service among controllers"
+      ip_protocol = "tcp"
+      from_port   = 9095
+      to_port     = 9095
+      tier        = "ddc-main"
+    }
+    "ddc-main/egress/tcp/7279/tier:licences" = {
+      group       = "ddc-main"
+      description = "Check-out and return of licences at the vendor daemon"
+      ip_protocol = "tcp"
+      from_port   = 7279
+      to_port     = 7279
+      tier        = "licences"
+    }
+    "ddc-main/egress/tcp/8083/tier:licences" = {
+      group       = "ddc-main"
+      description = "Licensing web service, for administrators and controllers"
+      ip_protocol = "tcp"
+      from_port   = 8083
+      to_port     = 8083
+      tier        = "licences"
+    }
+    "ddc-main/egress/tcp/27000/tier:licences" = {
+      group       = "ddc-main"
+      description = "First contact of components that ask for licences"
+      ip_protocol = "tcp"
+      from_port   = 27000
+      to_port     = 27000
+      tier        = "licences"
+    }
+    "ddc-main/egress/tcp/1433/tier:sql-main" = {
+      group       = "ddc-main"
+      description = "Access of controllers to the site databases"
+      ip_protocol = "tcp"
+      from_port   = 1433
+      to_port     = 1433
+      tier        = "sql-main"
+    }
     "ddc-main/egress/tcp/80/tier:vda-main" = {
       group       = "ddc-main"
       description = "Requests of controllers to session hosts about sessions and processes"
@@ -538,12 +586,36 @@ locals {
       to_port     = 80
       tier        = "vda-main"
     }
+    "ddc-main/egress/tcp/89/tier:vda-main" = {
+      group       = "ddc-main"
+      description = "Local Host Cache between controllers and session hosts"
+      ip_protocol = "tcp"
+      from_port   = 89
+      to_port     = 89
+      tier        = "vda-main"
+    }
     "ddc-main/egress/tcp/80/10.2.2.0/28" = {
       group       = "ddc-main"
       description = "Communication among controllers"
       ip_protocol = "tcp"
       from_port   = 80
       to_port     = 80
+      cidr_ipv4   = "10.2.2.0/28"
+    }
+    "ddc-main/egress/tcp/443/10.2.2.0/28" = {
+      group       = "ddc-main"
+      description = "Queries of Director to controllers"
+      ip_protocol = "tcp"
+      from_port   = 443
+      to_port     = 443
+      cidr_ipv4   = "10.2.2.0/28"
+    }
+    "ddc-main/egress/tcp/9095/10.2.2.0/28" = {
+      group       = "ddc-main"
+      description = "Orchestration service among controllers"
+      ip_protocol = "tcp"
+      from_port   = 9095
+      to_port     = 9095
       cidr_ipv4   = "10.2.2.0/28"
     }
     "ddc-main/egress/tcp/80/10.2.64.0/19" = {
@@ -562,6 +634,22 @@ locals {
       to_port     = 80
       cidr_ipv4   = "10.3.2.0/28"
     }
+    "ddc-main/egress/tcp/443/10.3.2.0/28" = {
+      group       = "ddc-main"
+      description = "Queries of Director to controllers"
+      ip_protocol = "tcp"
+      from_port   = 443
+      to_port     = 443
+      cidr_ipv4   = "10.3.2.0/28"
+    }
+    "ddc-main/egress/tcp/9095/10.3.2.0/28" = {
+      group       = "ddc-main"
+      description = "Orchestration service among controllers"
+      ip_protocol = "tcp"
+      from_port   = 9095
+      to_port     = 9095
+      cidr_ipv4   = "10.3.2.0/28"
+    }
     "ddc-main/egress/tcp/80/10.3.64.0/19" = {
       group       = "ddc-main"
       description = "Requests of controllers to session hosts about sessions and processes"
@@ -570,6 +658,14 @@ locals {
       to_port     = 80
       cidr_ipv4   = "10.3.64.0/19"
     }
+    "ddc-main/egress/tcp/53/10.9.0.10/31" = {
+      group       = "ddc-main"
+      description = "Name resolution by Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 53
+      to_port     = 53
+      cidr_ipv4   = "10.9.0.10/31"
+    }
     "ddc-main/egress/tcp/88/10.9.0.10/31" = {
       group       = "ddc-main"
       description = "Kerberos authentication of Windows servers"
@@ -577,22 +673,6 @@ locals {
       from_port   = 88
       to_port     = 88
       cidr_ipv4   = "10.9.0.10/31"
-    }
-    "ddc-main/egress/tcp/89/tier:ddc-main" = {
-      group       = "ddc-main"
-      description = "Local Host Cache among controllers"
-      ip_protocol = "tcp"
-      from_port   = 89
-      to_port     = 89
-      tier        = "ddc-main"
-    }
-    "ddc-main/egress/tcp/89/tier:vda-main" = {
-      group       = "ddc-main"
-      description = "Local Host Cache between controllers and session hosts"
-      ip_protocol = "tcp"
-      from_port   = 89
-      to_port     = 89
-      tier        = "vda-main"
     }
     "ddc-main/egress/tcp/135/10.9.0.10/31" = {
       group       = "ddc-main"
@@ -609,30 +689,6 @@ locals {
       from_port   = 389
       to_port     = 389
       cidr_ipv4   = "10.9.0.10/31"
-    }
-    "ddc-main/egress/tcp/443/tier:ddc-main" = {
-      group       = "ddc-main"
-      description = "Queries of Director to controllers"
-      ip_protocol = "tcp"
-      from_port   = 443
-      to_port     = 443
-      tier        = "ddc-main"
-    }
-    "ddc-main/egress/tcp/443/10.2.2.0/28" = {
-      group       = "ddc-main"
-      description = "Queries of Director to controllers"
-      ip_protocol = "tcp"
-      from_port   = 443
-      to_port     = 443
-      cidr_ipv4   = "10.2.2.0/28"
-    }
-    "ddc-main/egress/tcp/443/10.3.2.0/28" = {
-      group       = "ddc-main"
-      description = "Queries of Director to controllers"
-      ip_protocol = "tcp"
-      from_port   = 443
-      to_port     = 443
-      cidr_ipv4   = "10.3.2.0/28"
     }
     "ddc-main/egress/tcp/445/10.9.0.10/31" = {
       group       = "ddc-main"
@@ -658,14 +714,6 @@ locals {
       to_port     = 636
       cidr_ipv4   = "10.9.0.10/31"
     }
-    "ddc-main/egress/tcp/1433/tier:sql-main" = {
-      group       = "ddc-main"
-      description = "Access of controllers to the site databases"
-      ip_protocol = "tcp"
-      from_port   = 1433
-      to_port     = 1433
-      tier        = "sql-main"
-    }
     "ddc-main/egress/tcp/3268-3269/10.9.0.10/31" = {
       group       = "ddc-main"
       description = "Queries of Windows servers to the global catalogue, plain and over TLS"
@@ -673,54 +721,6 @@ locals {
       from_port   = 3268
       to_port     = 3269
       cidr_ipv4   = "10.9.0.10/31"
-    }
-    "ddc-main/egress/tcp/7279/tier:licences" = {
-      group       = "ddc-main"
-      description = "Check-out and return of licences at the vendor daemon"
-      ip_protocol = "tcp"
-      from_port   = 7279
-      to_port     = 7279
-      tier        = "licences"
-    }
-    "ddc-main/egress/tcp/8083/tier:licences" = {
-      group       = "ddc-main"
-      description = "Licensing web service, for administrators and controllers"
-      ip_protocol = "tcp"
-      from_port   = 8083
-      to_port     = 8083
-      tier        = "licences"
-    }
-    "ddc-main/egress/tcp/9095/tier:ddc-main" = {
-      group       = "ddc-main"
-      description = "Orchestration service among controllers"
-      ip_protocol = "tcp"
-      from_port   = 9095
-      to_port     = 9095
-      tier        = "ddc-main"
-    }
-    "ddc-main/egress/tcp/9095/10.2.2.0/28" = {
-      group       = "ddc-main"
-      description = "Orchestration service among controllers"
-      ip_protocol = "tcp"
-      from_port   = 9095
-      to_port     = 9095
-      cidr_ipv4   = "10.2.2.0/28"
-    }
-    "ddc-main/egress/tcp/9095/10.3.2.0/28" = {
-      group       = "ddc-main"
-      description = "Orchestration service among controllers"
-      ip_protocol = "tcp"
-      from_port   = 9095
-      to_port     = 9095
-      cidr_ipv4   = "10.3.2.0/28"
-    }
-    "ddc-main/egress/tcp/27000/tier:licences" = {
-      group       = "ddc-main"
-      description = "First contact of components that ask for licences"
-      ip_protocol = "tcp"
-      from_port   = 27000
-      to_port     = 27000
-      tier        = "licences"
     }
     "ddc-main/egress/tcp/49152-65535/10.9.0.10/31" = {
       group       = "ddc-main"
@@ -890,6 +890,22 @@ locals {
       to_port     = 22
       tier        = "nsip-main"
     }
+    "nsip-main/egress/tcp/3008/tier:nsip-main" = {
+      group       = "nsip-main"
+      description = "Encrypted configuration synchronization of an ADC high availability pair"
+      ip_protocol = "tcp"
+      from_port   = 3008
+      to_port     = 3008
+      tier        = "nsip-main"
+    }
+    "nsip-main/egress/udp/3003/tier:nsip-main" = {
+      group       = "nsip-main"
+      description = "Heartbeats between the two nodes of an ADC high availability pair"
+      ip_protocol = "udp"
+      from_port   = 3003
+      to_port     = 3003
+      tier        = "nsip-main"
+    }
     "nsip-main/egress/tcp/53/10.9.0.10/31" = {
       group       = "nsip-main"
       description = "Name resolution by the ADC"
@@ -906,14 +922,6 @@ locals {
       to_port     = 636
       cidr_ipv4   = "10.9.0.10/31"
     }
-    "nsip-main/egress/tcp/3008/tier:nsip-main" = {
-      group       = "nsip-main"
-      description = "Encrypted configuration synchronization of an ADC high availability pair"
-      ip_protocol = "tcp"
-      from_port   = 3008
-      to_port     = 3008
-      tier        = "nsip-main"
-    }
     "nsip-main/egress/udp/53/10.9.0.10/31" = {
       group       = "nsip-main"
       description = "Name resolution by the ADC"
@@ -929,14 +937,6 @@ locals {
       from_port   = 123
       to_port     = 123
       cidr_ipv4   = "10.9.0.10/31"
-    }
-    "nsip-main/egress/udp/3003/tier:nsip-main" = {
-      group       = "nsip-main"
-      description = "Heartbeats between the two nodes of an ADC high availability pair"
-      ip_protocol = "udp"
-      from_port   = 3003
-      to_port     = 3003
-      tier        = "nsip-main"
     }
     "sql-main/egress/tcp/53/10.9.0.10/31" = {
       group       = "sql-main"
@@ -1050,6 +1050,22 @@ locals {
       to_port     = 464
       cidr_ipv4   = "10.9.0.10/31"
     }
+    "store-main/egress/tcp/443/tier:ddc-main" = {
+      group       = "store-main"
+      description = "Requests of StoreFront to controllers for apps and desktops"
+      ip_protocol = "tcp"
+      from_port   = 443
+      to_port     = 443
+      tier        = "ddc-main"
+    }
+    "store-main/egress/tcp/8090/tier:store-main" = {
+      group       = "store-main"
+      description = "Replication within a StoreFront server group on a pinned port"
+      ip_protocol = "tcp"
+      from_port   = 8090
+      to_port     = 8090
+      tier        = "store-main"
+    }
     "store-main/egress/tcp/53/10.9.0.10/31" = {
       group       = "store-main"
       description = "Name resolution by Windows servers"
@@ -1082,14 +1098,6 @@ locals {
       to_port     = 389
       cidr_ipv4   = "10.9.0.10/31"
     }
-    "store-main/egress/tcp/443/tier:ddc-main" = {
-      group       = "store-main"
-      description = "Requests of StoreFront to controllers for apps and desktops"
-      ip_protocol = "tcp"
-      from_port   = 443
-      to_port     = 443
-      tier        = "ddc-main"
-    }
     "store-main/egress/tcp/445/10.9.0.10/31" = {
       group       = "store-main"
       description = "Group policies and logon scripts of Windows servers"
@@ -1121,14 +1129,6 @@ locals {
       from_port   = 3268
       to_port     = 3269
       cidr_ipv4   = "10.9.0.10/31"
-    }
-    "store-main/egress/tcp/8090/tier:store-main" = {
-      group       = "store-main"
-      description = "Replication within a StoreFront server group on a pinned port"
-      ip_protocol = "tcp"
-      from_port   = 8090
-      to_port     = 8090
-      tier        = "store-main"
     }
     "store-main/egress/tcp/49152-65535/10.9.0.10/31" = {
       group       = "store-main"
@@ -1178,14 +1178,6 @@ locals {
       to_port     = 464
       cidr_ipv4   = "10.9.0.10/31"
     }
-    "vda-main/egress/tcp/53/10.9.0.10/31" = {
-      group       = "vda-main"
-      description = "Name resolution by Windows servers"
-      ip_protocol = "tcp"
-      from_port   = 53
-      to_port     = 53
-      cidr_ipv4   = "10.9.0.10/31"
-    }
     "vda-main/egress/tcp/80/tier:ddc-main" = {
       group       = "vda-main"
       description = "Registration and status reports of session hosts to controllers"
@@ -1209,6 +1201,14 @@ locals {
       from_port   = 80
       to_port     = 80
       cidr_ipv4   = "10.3.2.0/28"
+    }
+    "vda-main/egress/tcp/53/10.9.0.10/31" = {
+      group       = "vda-main"
+      description = "Name resolution by Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 53
+      to_port     = 53
+      cidr_ipv4   = "10.9.0.10/31"
     }
     "vda-main/egress/tcp/88/10.9.0.10/31" = {
       group       = "vda-main"

@@ -62,14 +62,6 @@ locals {
       to_port     = 443
       cidr_ipv4   = "0.0.0.0/0"
     }
-    "adc-west/ingress/tcp/443/::/0" = {
-      group       = "adc-west"
-      description = "Access of user devices to the gateway"
-      ip_protocol = "tcp"
-      from_port   = 443
-      to_port     = 443
-      cidr_ipv6   = "::/0"
-    }
     "adc-west/ingress/udp/443/0.0.0.0/0" = {
       group       = "adc-west"
       description = "Adaptive transport of user devices to the gateway"
@@ -77,6 +69,14 @@ locals {
       from_port   = 443
       to_port     = 443
       cidr_ipv4   = "0.0.0.0/0"
+    }
+    "adc-west/ingress/tcp/443/::/0" = {
+      group       = "adc-west"
+      description = "Access of user devices to the gateway"
+      ip_protocol = "tcp"
+      from_port   = 443
+      to_port     = 443
+      cidr_ipv6   = "::/0"
     }
     "adc-west/ingress/udp/443/::/0" = {
       group       = "adc-west"
@@ -86,6 +86,14 @@ locals {
       to_port     = 443
       cidr_ipv6   = "::/0"
     }
+    "ddc-west/ingress/tcp/443/tier:adc-west" = {
+      group       = "ddc-west"
+      description = "Redeeming of session tickets at the STA"
+      ip_protocol = "tcp"
+      from_port   = 443
+      to_port     = 443
+      tier        = "adc-west"
+    }
     "ddc-west/ingress/tcp/80/tier:ddc-west" = {
       group       = "ddc-west"
       description = "Communication among controllers"
@@ -93,6 +101,30 @@ locals {
       from_port   = 80
       to_port     = 80
       tier        = "ddc-west"
+    }
+    "ddc-west/ingress/tcp/89/tier:ddc-west" = {
+      group       = "ddc-west"
+      description = "Local Host Cache among controllers"
+      ip_protocol = "tcp"
+      from_port   = 89
+      to_port     = 89
+      tier        = "ddc-west"
+    }
+    "ddc-west/ingress/tcp/9095/tier:ddc-west" = {
+      group       = "ddc-west"
+      description = "Orchestration service among controllers"
+      ip_protocol = "tcp"
+      from_port   = 9095
+      to_port     = 9095
+      tier        = "ddc-west"
+    }
+    "ddc-west/ingress/tcp/443/tier:store-west" = {
+      group       = "ddc-west"
+      description = "Requests of StoreFront to controllers for apps and desktops"
+      ip_protocol = "tcp"
+      from_port   = 443
+      to_port     = 443
+      tier        = "store-west"
     }
     "ddc-west/ingress/tcp/80/tier:vda-west" = {
       group       = "ddc-west"
@@ -110,38 +142,6 @@ locals {
       to_port     = 80
       cidr_ipv4   = "10.1.2.0/28"
     }
-    "ddc-west/ingress/tcp/80/10.1.64.0/19" = {
-      group       = "ddc-west"
-      description = "Registration and status reports of session hosts to controllers"
-      ip_protocol = "tcp"
-      from_port   = 80
-      to_port     = 80
-      cidr_ipv4   = "10.1.64.0/19"
-    }
-    "ddc-west/ingress/tcp/89/tier:ddc-west" = {
-      group       = "ddc-west"
-      description = "Local Host Cache among controllers"
-      ip_protocol = "tcp"
-      from_port   = 89
-      to_port     = 89
-      tier        = "ddc-west"
-    }
-    "ddc-west/ingress/tcp/443/tier:adc-west" = {
-      group       = "ddc-west"
-      description = "Redeeming of session tickets at the STA"
-      ip_protocol = "tcp"
-      from_port   = 443
-      to_port     = 443
-      tier        = "adc-west"
-    }
-    "ddc-west/ingress/tcp/443/tier:store-west" = {
-      group       = "ddc-west"
-      description = "Requests of StoreFront to controllers for apps and desktops"
-      ip_protocol = "tcp"
-      from_port   = 443
-      to_port     = 443
-      tier        = "store-west"
-    }
     "ddc-west/ingress/tcp/443/10.1.2.0/28" = {
       group       = "ddc-west"
       description = "Queries of Director to controllers"
@@ -149,22 +149,6 @@ locals {
       from_port   = 443
       to_port     = 443
       cidr_ipv4   = "10.1.2.0/28"
-    }
-    "ddc-west/ingress/tcp/443/10.9.7.0/26" = {
-      group       = "ddc-west"
-      description = "Studio or the SDK on an administration workstation to controllers"
-      ip_protocol = "tcp"
-      from_port   = 443
-      to_port     = 443
-      cidr_ipv4   = "10.9.7.0/26"
-    }
-    "ddc-west/ingress/tcp/9095/tier:ddc-west" = {
-      group       = "ddc-west"
-      description = "Orchestration service among controllers"
-      ip_protocol = "tcp"
-      from_port   = 9095
-      to_port     = 9095
-      tier        = "ddc-west"
     }
     "ddc-west/ingress/tcp/9095/10.1.2.0/28" = {
       group       = "ddc-west"
@@ -174,10 +158,42 @@ locals {
       to_port     = 9095
       cidr_ipv4   = "10.1.2.0/28"
     }
+    "ddc-west/ingress/tcp/80/10.1.64.0/19" = {
+      group       = "ddc-west"
+      description = "Registration and status reports of session hosts to controllers"
+      ip_protocol = "tcp"
+      from_port   = 80
+      to_port     = 80
+      cidr_ipv4   = "10.1.64.0/19"
+    }
+    "ddc-west/ingress/tcp/443/10.9.7.0/26" = {
+      group       = "ddc-west"
+      description = "Studio or the SDK on an administration workstation to controllers"
+      ip_protocol = "tcp"
+      from_port   = 443
+      to_port     = 443
+      cidr_ipv4   = "10.9.7.0/26"
+    }
     "directory-west/ingress/tcp/53/tier:adc-west" = {
       group       = "directory-west"
       description = "Name resolution by the ADC"
       ip_protocol = "tcp"
+      from_port   = 53
+      to_port     = 53
+      tier        = "adc-west"
+    }
+    "directory-west/ingress/tcp/636/tier:adc-west" = {
+      group       = "directory-west/2"
+      description = "Authentication over LDAP with TLS from the SNIP"
+      ip_protocol = "tcp"
+      from_port   = 636
+      to_port     = 636
+      tier        = "adc-west"
+    }
+    "directory-west/ingress/udp/53/tier:adc-west" = {
+      group       = "directory-west"
+      description = "Name resolution by the ADC"
+      ip_protocol = "udp"
       from_port   = 53
       to_port     = 53
       tier        = "adc-west"
@@ -190,6 +206,110 @@ locals {
       to_port     = 53
       tier        = "ddc-west"
     }
+    "directory-west/ingress/tcp/88/tier:ddc-west" = {
+      group       = "directory-west/2"
+      description = "Kerberos authentication of Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 88
+      to_port     = 88
+      tier        = "ddc-west"
+    }
+    "directory-west/ingress/tcp/135/tier:ddc-west" = {
+      group       = "directory-west"
+      description = "RPC endpoint mapper of domain controllers"
+      ip_protocol = "tcp"
+      from_port   = 135
+      to_port     = 135
+      tier        = "ddc-west"
+    }
+    "directory-west/ingress/tcp/389/tier:ddc-west" = {
+      group       = "directory-west"
+      description = "Directory queries of Windows servers and location of domain controllers"
+      ip_protocol = "tcp"
+      from_port   = 389
+      to_port     = 389
+      tier        = "ddc-west"
+    }
+    "directory-west/ingress/tcp/445/tier:ddc-west" = {
+      group       = "directory-west"
+      description = "Group policies and logon scripts of Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 445
+      to_port     = 445
+      tier        = "ddc-west"
+    }
+    "directory-west/ingress/tcp/464/tier:ddc-west" = {
+      group       = "directory-west"
+      description = "Change of user and machine passwords by Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 464
+      to_port     = 464
+      tier        = "ddc-west"
+    }
+    "directory-west/ingress/tcp/636/tier:ddc-west" = {
+      group       = "directory-west"
+      description = "Directory queries of Windows servers over TLS"
+      ip_protocol = "tcp"
+      from_port   = 636
+      to_port     = 636
+      tier        = "ddc-west"
+    }
+    "directory-west/ingress/tcp/3268-3269/tier:ddc-west" = {
+      group       = "directory-west/2"
+      description = "Queries of Windows servers to the global catalogue, plain and over TLS"
+      ip_protocol = "tcp"
+      from_port   = 3268
+      to_port     = 3269
+      tier        = "ddc-west"
+    }
+    "directory-west/ingress/tcp/49152-65535/tier:ddc-west" = {
+      group       = "directory-west"
+      description = "Logon and account services of domain controllers over dynamic RPC"
+      ip_protocol = "tcp"
+      from_port   = 49152
+      to_port     = 65535
+      tier        = "ddc-west"
+    }
+    "directory-west/ingress/udp/53/tier:ddc-west" = {
+      group       = "directory-west/2"
+      description = "Name resolution by Windows servers"
+      ip_protocol = "udp"
+      from_port   = 53
+      to_port     = 53
+      tier        = "ddc-west"
+    }
+    "directory-west/ingress/udp/88/tier:ddc-west" = {
+      group       = "directory-west/2"
+      description = "Kerberos authentication of Windows servers"
+      ip_protocol = "udp"
+      from_port   = 88
+      to_port     = 88
+      tier        = "ddc-west"
+    }
+    "directory-west/ingress/udp/123/tier:ddc-west" = {
+      group       = "directory-west/2"
+      description = "Time synchronization of Windows servers with their domain"
+      ip_protocol = "udp"
+      from_port   = 123
+      to_port     = 123
+      tier        = "ddc-west"
+    }
+    "directory-west/ingress/udp/389/tier:ddc-west" = {
+      group       = "directory-west/2"
+      description = "Directory queries of Windows servers and location of domain controllers"
+      ip_protocol = "udp"
+      from_port   = 389
+      to_port     = 389
+      tier        = "ddc-west"
+    }
+    "directory-west/ingress/udp/464/tier:ddc-west" = {
+      group       = "directory-west/2"
+      description = "Change of user and machine passwords by Windows servers"
+      ip_protocol = "udp"
+      from_port   = 464
+      to_port     = 464
+      tier        = "ddc-west"
+    }
     "directory-west/ingress/tcp/53/tier:directory-west" = {
       group       = "directory-west"
       description = "Name resolution by domain controllers through other name servers; Replication and services of domain controllers among each other"
@@ -198,10 +318,130 @@ locals {
       to_port     = 53
       tier        = "directory-west"
     }
+    "directory-west/ingress/tcp/88/tier:directory-west" = {
+      group       = "directory-west"
+      description = "Replication and services of domain controllers among each other"
+      ip_protocol = "tcp"
+      from_port   = 88
+      to_port     = 88
+      tier        = "directory-west"
+    }
+    "directory-west/ingress/tcp/135/tier:directory-west" = {
+      group       = "directory-west/2"
+      description = "Replication and services of domain controllers among each other"
+      ip_protocol = "tcp"
+      from_port   = 135
+      to_port     = 135
+      tier        = "directory-west"
+    }
+    "directory-west/ingress/tcp/389/tier:directory-west" = {
+      group       = "directory-west"
+      description = "Replication and services of domain controllers among each other"
+      ip_protocol = "tcp"
+      from_port   = 389
+      to_port     = 389
+      tier        = "directory-west"
+    }
+    "directory-west/ingress/tcp/445/tier:directory-west" = {
+      group       = "directory-west/2"
+      description = "Replication and services of domain controllers among each other"
+      ip_protocol = "tcp"
+      from_port   = 445
+      to_port     = 445
+      tier        = "directory-west"
+    }
+    "directory-west/ingress/tcp/464/tier:directory-west" = {
+      group       = "directory-west/2"
+      description = "Replication and services of domain controllers among each other"
+      ip_protocol = "tcp"
+      from_port   = 464
+      to_port     = 464
+      tier        = "directory-west"
+    }
+    "directory-west/ingress/tcp/636/tier:directory-west" = {
+      group       = "directory-west"
+      description = "Replication and services of domain controllers among each other"
+      ip_protocol = "tcp"
+      from_port   = 636
+      to_port     = 636
+      tier        = "directory-west"
+    }
+    "directory-west/ingress/tcp/3268-3269/tier:directory-west" = {
+      group       = "directory-west"
+      description = "Replication and services of domain controllers among each other"
+      ip_protocol = "tcp"
+      from_port   = 3268
+      to_port     = 3269
+      tier        = "directory-west"
+    }
+    "directory-west/ingress/tcp/49152-65535/tier:directory-west" = {
+      group       = "directory-west/2"
+      description = "Replication and services of domain controllers among each other"
+      ip_protocol = "tcp"
+      from_port   = 49152
+      to_port     = 65535
+      tier        = "directory-west"
+    }
+    "directory-west/ingress/udp/53/tier:directory-west" = {
+      group       = "directory-west"
+      description = "Name resolution by domain controllers through other name servers; Replication and services of domain controllers among each other"
+      ip_protocol = "udp"
+      from_port   = 53
+      to_port     = 53
+      tier        = "directory-west"
+    }
+    "directory-west/ingress/udp/88/tier:directory-west" = {
+      group       = "directory-west"
+      description = "Replication and services of domain controllers among each other"
+      ip_protocol = "udp"
+      from_port   = 88
+      to_port     = 88
+      tier        = "directory-west"
+    }
+    "directory-west/ingress/udp/123/tier:directory-west" = {
+      group       = "directory-west"
+      description = "Replication and services of domain controllers among each other"
+      ip_protocol = "udp"
+      from_port   = 123
+      to_port     = 123
+      tier        = "directory-west"
+    }
+    "directory-west/ingress/udp/389/tier:directory-west" = {
+      group       = "directory-west"
+      description = "Replication and services of domain controllers among each other"
+      ip_protocol = "udp"
+      from_port   = 389
+      to_port     = 389
+      tier        = "directory-west"
+    }
+    "directory-west/ingress/udp/464/tier:directory-west" = {
+      group       = "directory-west/2"
+      description = "Replication and services of domain controllers among each other"
+      ip_protocol = "udp"
+      from_port   = 464
+      to_port     = 464
+      tier        = "directory-west"
+    }
     "directory-west/ingress/tcp/53/tier:nsip-west" = {
       group       = "directory-west"
       description = "Name resolution by the ADC"
       ip_protocol = "tcp"
+      from_port   = 53
+      to_port     = 53
+      tier        = "nsip-west"
+    }
+    "directory-west/ingress/tcp/636/tier:nsip-west" = {
+      group       = "directory-west"
+      description = "Authentication over LDAP with TLS from the NSIP"
+      ip_protocol = "tcp"
+      from_port   = 636
+      to_port     = 636
+      tier        = "nsip-west"
+    }
+    "directory-west/ingress/udp/53/tier:nsip-west" = {
+      group       = "directory-west"
+      description = "Name resolution by the ADC"
+      ip_protocol = "udp"
       from_port   = 53
       to_port     = 53
       tier        = "nsip-west"
@@ -214,12 +454,220 @@ locals {
       to_port     = 53
       tier        = "store-west"
     }
+    "directory-west/ingress/tcp/88/tier:store-west" = {
+      group       = "directory-west"
+      description = "Kerberos authentication by StoreFront; Kerberos authentication of Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 88
+      to_port     = 88
+      tier        = "store-west"
+    }
+    "directory-west/ingress/tcp/135/tier:store-west" = {
+      group       = "directory-west/2"
+      description = "RPC endpoint mapper of domain controllers"
+      ip_protocol = "tcp"
+      from_port   = 135
+      to_port     = 135
+      tier        = "store-west"
+    }
+    "directory-west/ingress/tcp/389/tier:store-west" = {
+      group       = "directory-west"
+      description = "Directory queries of StoreFront for names and mail addresses; Directory queries of Windows servers and location of domain controllers"
+      ip_protocol = "tcp"
+      from_port   = 389
+      to_port     = 389
+      tier        = "store-west"
+    }
+    "directory-west/ingress/tcp/445/tier:store-west" = {
+      group       = "directory-west"
+      description = "Group policies and logon scripts of Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 445
+      to_port     = 445
+      tier        = "store-west"
+    }
+    "directory-west/ingress/tcp/464/tier:store-west" = {
+      group       = "directory-west/2"
+      description = "Change of user and machine passwords by Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 464
+      to_port     = 464
+      tier        = "store-west"
+    }
+    "directory-west/ingress/tcp/636/tier:store-west" = {
+      group       = "directory-west"
+      description = "Directory queries of Windows servers over TLS"
+      ip_protocol = "tcp"
+      from_port   = 636
+      to_port     = 636
+      tier        = "store-west"
+    }
+    "directory-west/ingress/tcp/3268-3269/tier:store-west" = {
+      group       = "directory-west"
+      description = "Queries of Windows servers to the global catalogue, plain and over TLS"
+      ip_protocol = "tcp"
+      from_port   = 3268
+      to_port     = 3269
+      tier        = "store-west"
+    }
+    "directory-west/ingress/tcp/49152-65535/tier:store-west" = {
+      group       = "directory-west/2"
+      description = "Logon and account services of domain controllers over dynamic RPC"
+      ip_protocol = "tcp"
+      from_port   = 49152
+      to_port     = 65535
+      tier        = "store-west"
+    }
+    "directory-west/ingress/udp/53/tier:store-west" = {
+      group       = "directory-west"
+      description = "Name resolution by Windows servers"
+      ip_protocol = "udp"
+      from_port   = 53
+      to_port     = 53
+      tier        = "store-west"
+    }
+    "directory-west/ingress/udp/88/tier:store-west" = {
+      group       = "directory-west"
+      description = "Kerberos authentication by StoreFront; Kerberos authentication of Windows servers"
+      ip_protocol = "udp"
+      from_port   = 88
+      to_port     = 88
+      tier        = "store-west"
+    }
+    "directory-west/ingress/udp/123/tier:store-west" = {
+      group       = "directory-west/2"
+      description = "Time synchronization of Windows servers with their domain"
+      ip_protocol = "udp"
+      from_port   = 123
+      to_port     = 123
+      tier        = "store-west"
+    }
+    "directory-west/ingress/udp/389/tier:store-west" = {
+      group       = "directory-west/2"
+      description = "Directory queries of StoreFront for names and mail addresses; Directory queries of Windows servers and location of domain controllers"
+      ip_protocol = "udp"
+      from_port   = 389
+      to_port     = 389
+      tier        = "store-west"
+    }
+    "directory-west/ingress/udp/464/tier:store-west" = {
+      group       = "directory-west"
+      description = "Change of user and machine passwords by Windows servers"
+      ip_protocol = "udp"
+      from_port   = 464
+      to_port     = 464
+      tier        = "store-west"
+    }
     "directory-west/ingress/tcp/53/tier:vda-west" = {
       group       = "directory-west/2"
       description = "Name resolution by Windows servers"
       ip_protocol = "tcp"
       from_port   = 53
       to_port     = 53
+      tier        = "vda-west"
+    }
+    "directory-west/ingress/tcp/88/tier:vda-west" = {
+      group       = "directory-west"
+      description = "Kerberos authentication of Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 88
+      to_port     = 88
+      tier        = "vda-west"
+    }
+    "directory-west/ingress/tcp/135/tier:vda-west" = {
+      group       = "directory-west"
+      description = "RPC endpoint mapper of domain controllers"
+      ip_protocol = "tcp"
+      from_port   = 135
+      to_port     = 135
+      tier        = "vda-west"
+    }
+    "directory-west/ingress/tcp/389/tier:vda-west" = {
+      group       = "directory-west"
+      description = "Directory queries of Windows servers and location of domain controllers"
+      ip_protocol = "tcp"
+      from_port   = 389
+      to_port     = 389
+      tier        = "vda-west"
+    }
+    "directory-west/ingress/tcp/445/tier:vda-west" = {
+      group       = "directory-west/2"
+      description = "Group policies and logon scripts of Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 445
+      to_port     = 445
+      tier        = "vda-west"
+    }
+    "directory-west/ingress/tcp/464/tier:vda-west" = {
+      group       = "directory-west"
+      description = "Change of user and machine passwords by Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 464
+      to_port     = 464
+      tier        = "vda-west"
+    }
+    "directory-west/ingress/tcp/636/tier:vda-west" = {
+      group       = "directory-west/2"
+      description = "Directory queries of Windows servers over TLS"
+      ip_protocol = "tcp"
+      from_port   = 636
+      to_port     = 636
+      tier        = "vda-west"
+    }
+    "directory-west/ingress/tcp/3268-3269/tier:vda-west" = {
+      group       = "directory-west/2"
+      description = "Queries of Windows servers to the global catalogue, plain and over TLS"
+      ip_protocol = "tcp"
+      from_port   = 3268
+      to_port     = 3269
+      tier        = "vda-west"
+    }
+    "directory-west/ingress/tcp/49152-65535/tier:vda-west" = {
+      group       = "directory-west"
+      description = "Logon and account services of domain controllers over dynamic RPC"
+      ip_protocol = "tcp"
+      from_port   = 49152
+      to_port     = 65535
+      tier        = "vda-west"
+    }
+    "directory-west/ingress/udp/53/tier:vda-west" = {
+      group       = "directory-west"
+      description = "Name resolution by Windows servers"
+      ip_protocol = "udp"
+      from_port   = 53
+      to_port     = 53
+      tier        = "vda-west"
+    }
+    "directory-west/ingress/udp/88/tier:vda-west" = {
+      group       = "directory-west/2"
+      description = "Kerberos authentication of Windows servers"
+      ip_protocol = "udp"
+      from_port   = 88
+      to_port     = 88
+      tier        = "vda-west"
+    }
+    "directory-west/ingress/udp/123/tier:vda-west" = {
+      group       = "directory-west/2"
+      description = "Time synchronization of Windows servers with their domain"
+      ip_protocol = "udp"
+      from_port   = 123
+      to_port     = 123
+      tier        = "vda-west"
+    }
+    "directory-west/ingress/udp/389/tier:vda-west" = {
+      group       = "directory-west"
+      description = "Directory queries of Windows servers and location of domain controllers"
+      ip_protocol = "udp"
+      from_port   = 389
+      to_port     = 389
+      tier        = "vda-west"
+    }
+    "directory-west/ingress/udp/464/tier:vda-west" = {
+      group       = "directory-west"
+      description = "Change of user and machine passwords by Windows servers"
+      ip_protocol = "udp"
+      from_port   = 464
+      to_port     = 464
       tier        = "vda-west"
     }
     "directory-west/ingress/tcp/53/10.9.0.10/31" = {
@@ -230,38 +678,6 @@ locals {
       to_port     = 53
       cidr_ipv4   = "10.9.0.10/31"
     }
-    "directory-west/ingress/tcp/88/tier:ddc-west" = {
-      group       = "directory-west/2"
-      description = "Kerberos authentication of Windows servers"
-      ip_protocol = "tcp"
-      from_port   = 88
-      to_port     = 88
-      tier        = "ddc-west"
-    }
-    "directory-west/ingress/tcp/88/tier:directory-west" = {
-      group       = "directory-west"
-      description = "Replication and services of domain controllers among each other"
-      ip_protocol = "tcp"
-      from_port   = 88
-      to_port     = 88
-      tier        = "directory-west"
-    }
-    "directory-west/ingress/tcp/88/tier:store-west" = {
-      group       = "directory-west"
-      description = "Kerberos authentication by StoreFront; Kerberos authentication of Windows servers"
-      ip_protocol = "tcp"
-      from_port   = 88
-      to_port     = 88
-      tier        = "store-west"
-    }
-    "directory-west/ingress/tcp/88/tier:vda-west" = {
-      group       = "directory-west"
-      description = "Kerberos authentication of Windows servers"
-      ip_protocol = "tcp"
-      from_port   = 88
-      to_port     = 88
-      tier        = "vda-west"
-    }
     "directory-west/ingress/tcp/88/10.9.0.10/31" = {
       group       = "directory-west"
       description = "Replication and services of domain controllers among each other"
@@ -269,38 +685,6 @@ locals {
       from_port   = 88
       to_port     = 88
       cidr_ipv4   = "10.9.0.10/31"
-    }
-    "directory-west/ingress/tcp/135/tier:ddc-west" = {
-      group       = "directory-west"
-      description = "RPC endpoint mapper of domain controllers"
-      ip_protocol = "tcp"
-      from_port   = 135
-      to_port     = 135
-      tier        = "ddc-west"
-    }
-    "directory-west/ingress/tcp/135/tier:directory-west" = {
-      group       = "directory-west/2"
-      description = "Replication and services of domain controllers among each other"
-      ip_protocol = "tcp"
-      from_port   = 135
-      to_port     = 135
-      tier        = "directory-west"
-    }
-    "directory-west/ingress/tcp/135/tier:store-west" = {
-      group       = "directory-west/2"
-      description = "RPC endpoint mapper of domain controllers"
-      ip_protocol = "tcp"
-      from_port   = 135
-      to_port     = 135
-      tier        = "store-west"
-    }
-    "directory-west/ingress/tcp/135/tier:vda-west" = {
-      group       = "directory-west"
-      description = "RPC endpoint mapper of domain controllers"
-      ip_protocol = "tcp"
-      from_port   = 135
-      to_port     = 135
-      tier        = "vda-west"
     }
     "directory-west/ingress/tcp/135/10.9.0.10/31" = {
       group       = "directory-west"
@@ -310,38 +694,6 @@ locals {
       to_port     = 135
       cidr_ipv4   = "10.9.0.10/31"
     }
-    "directory-west/ingress/tcp/389/tier:ddc-west" = {
-      group       = "directory-west"
-      description = "Directory queries of Windows servers and location of domain controllers"
-      ip_protocol = "tcp"
-      from_port   = 389
-      to_port     = 389
-      tier        = "ddc-west"
-    }
-    "directory-west/ingress/tcp/389/tier:directory-west" = {
-      group       = "directory-west"
-      description = "Replication and services of domain controllers among each other"
-      ip_protocol = "tcp"
-      from_port   = 389
-      to_port     = 389
-      tier        = "directory-west"
-    }
-    "directory-west/ingress/tcp/389/tier:store-west" = {
-      group       = "directory-west"
-      description = "Directory queries of StoreFront for names and mail addresses; Directory queries of Windows servers and location of domain controllers"
-      ip_protocol = "tcp"
-      from_port   = 389
-      to_port     = 389
-      tier        = "store-west"
-    }
-    "directory-west/ingress/tcp/389/tier:vda-west" = {
-      group       = "directory-west"
-      description = "Directory queries of Windows servers and location of domain controllers"
-      ip_protocol = "tcp"
-      from_port   = 389
-      to_port     = 389
-      tier        = "vda-west"
-    }
     "directory-west/ingress/tcp/389/10.9.0.10/31" = {
       group       = "directory-west"
       description = "Replication and services of domain controllers among each other"
@@ -349,38 +701,6 @@ locals {
       from_port   = 389
       to_port     = 389
       cidr_ipv4   = "10.9.0.10/31"
-    }
-    "directory-west/ingress/tcp/445/tier:ddc-west" = {
-      group       = "directory-west"
-      description = "Group policies and logon scripts of Windows servers"
-      ip_protocol = "tcp"
-      from_port   = 445
-      to_port     = 445
-      tier        = "ddc-west"
-    }
-    "directory-west/ingress/tcp/445/tier:directory-west" = {
-      group       = "directory-west/2"
-      description = "Replication and services of domain controllers among each other"
-      ip_protocol = "tcp"
-      from_port   = 445
-      to_port     = 445
-      tier        = "directory-west"
-    }
-    "directory-west/ingress/tcp/445/tier:store-west" = {
-      group       = "directory-west"
-      description = "Group policies and logon scripts of Windows servers"
-      ip_protocol = "tcp"
-      from_port   = 445
-      to_port     = 445
-      tier        = "store-west"
-    }
-    "directory-west/ingress/tcp/445/tier:vda-west" = {
-      group       = "directory-west/2"
-      description = "Group policies and logon scripts of Windows servers"
-      ip_protocol = "tcp"
-      from_port   = 445
-      to_port     = 445
-      tier        = "vda-west"
     }
     "directory-west/ingress/tcp/445/10.9.0.10/31" = {
       group       = "directory-west/2"
@@ -390,38 +710,6 @@ locals {
       to_port     = 445
       cidr_ipv4   = "10.9.0.10/31"
     }
-    "directory-west/ingress/tcp/464/tier:ddc-west" = {
-      group       = "directory-west"
-      description = "Change of user and machine passwords by Windows servers"
-      ip_protocol = "tcp"
-      from_port   = 464
-      to_port     = 464
-      tier        = "ddc-west"
-    }
-    "directory-west/ingress/tcp/464/tier:directory-west" = {
-      group       = "directory-west/2"
-      description = "Replication and services of domain controllers among each other"
-      ip_protocol = "tcp"
-      from_port   = 464
-      to_port     = 464
-      tier        = "directory-west"
-    }
-    "directory-west/ingress/tcp/464/tier:store-west" = {
-      group       = "directory-west/2"
-      description = "Change of user and machine passwords by Windows servers"
-      ip_protocol = "tcp"
-      from_port   = 464
-      to_port     = 464
-      tier        = "store-west"
-    }
-    "directory-west/ingress/tcp/464/tier:vda-west" = {
-      group       = "directory-west"
-      description = "Change of user and machine passwords by Windows servers"
-      ip_protocol = "tcp"
-      from_port   = 464
-      to_port     = 464
-      tier        = "vda-west"
-    }
     "directory-west/ingress/tcp/464/10.9.0.10/31" = {
       group       = "directory-west"
       description = "Replication and services of domain controllers among each other"
@@ -429,54 +717,6 @@ locals {
       from_port   = 464
       to_port     = 464
       cidr_ipv4   = "10.9.0.10/31"
-    }
-    "directory-west/ingress/tcp/636/tier:adc-west" = {
-      group       = "directory-west/2"
-      description = "Authentication over LDAP with TLS from the SNIP"
-      ip_protocol = "tcp"
-      from_port   = 636
-      to_port     = 636
-      tier        = "adc-west"
-    }
-    "directory-west/ingress/tcp/636/tier:ddc-west" = {
-      group       = "directory-west"
-      description = "Directory queries of Windows servers over TLS"
-      ip_protocol = "tcp"
-      from_port   = 636
-      to_port     = 636
-      tier        = "ddc-west"
-    }
-    "directory-west/ingress/tcp/636/tier:directory-west" = {
-      group       = "directory-west"
-      description = "Replication and services of domain controllers among each other"
-      ip_protocol = "tcp"
-      from_port   = 636
-      to_port     = 636
-      tier        = "directory-west"
-    }
-    "directory-west/ingress/tcp/636/tier:nsip-west" = {
-      group       = "directory-west"
-      description = "Authentication over LDAP with TLS from the NSIP"
-      ip_protocol = "tcp"
-      from_port   = 636
-      to_port     = 636
-      tier        = "nsip-west"
-    }
-    "directory-west/ingress/tcp/636/tier:store-west" = {
-      group       = "directory-west"
-      description = "Directory queries of Windows servers over TLS"
-      ip_protocol = "tcp"
-      from_port   = 636
-      to_port     = 636
-      tier        = "store-west"
-    }
-    "directory-west/ingress/tcp/636/tier:vda-west" = {
-      group       = "directory-west/2"
-      description = "Directory queries of Windows servers over TLS"
-      ip_protocol = "tcp"
-      from_port   = 636
-      to_port     = 636
-      tier        = "vda-west"
     }
     "directory-west/ingress/tcp/636/10.9.0.10/31" = {
       group       = "directory-west"
@@ -486,38 +726,6 @@ locals {
       to_port     = 636
       cidr_ipv4   = "10.9.0.10/31"
     }
-    "directory-west/ingress/tcp/3268-3269/tier:ddc-west" = {
-      group       = "directory-west/2"
-      description = "Queries of Windows servers to the global catalogue, plain and over TLS"
-      ip_protocol = "tcp"
-      from_port   = 3268
-      to_port     = 3269
-      tier        = "ddc-west"
-    }
-    "directory-west/ingress/tcp/3268-3269/tier:directory-west" = {
-      group       = "directory-west"
-      description = "Replication and services of domain controllers among each other"
-      ip_protocol = "tcp"
-      from_port   = 3268
-      to_port     = 3269
-      tier        = "directory-west"
-    }
-    "directory-west/ingress/tcp/3268-3269/tier:store-west" = {
-      group       = "directory-west"
-      description = "Queries of Windows servers to the global catalogue, plain and over TLS"
-      ip_protocol = "tcp"
-      from_port   = 3268
-      to_port     = 3269
-      tier        = "store-west"
-    }
-    "directory-west/ingress/tcp/3268-3269/tier:vda-west" = {
-      group       = "directory-west/2"
-      description = "Queries of Windows servers to the global catalogue, plain and over TLS"
-      ip_protocol = "tcp"
-      from_port   = 3268
-      to_port     = 3269
-      tier        = "vda-west"
-    }
     "directory-west/ingress/tcp/3268-3269/10.9.0.10/31" = {
       group       = "directory-west/2"
       description = "Replication and services of domain controllers among each other"
@@ -525,38 +733,6 @@ locals {
       from_port   = 3268
       to_port     = 3269
       cidr_ipv4   = "10.9.0.10/31"
-    }
-    "directory-west/ingress/tcp/49152-65535/tier:ddc-west" = {
-      group       = "directory-west"
-      description = "Logon and account services of domain controllers over dynamic RPC"
-      ip_protocol = "tcp"
-      from_port   = 49152
-      to_port     = 65535
-      tier        = "ddc-west"
-    }
-    "directory-west/ingress/tcp/49152-65535/tier:directory-west" = {
-      group       = "directory-west/2"
-      description = "Replication and services of domain controllers among each other"
-      ip_protocol = "tcp"
-      from_port   = 49152
-      to_port     = 65535
-      tier        = "directory-west"
-    }
-    "directory-west/ingress/tcp/49152-65535/tier:store-west" = {
-      group       = "directory-west/2"
-      description = "Logon and account services of domain controllers over dynamic RPC"
-      ip_protocol = "tcp"
-      from_port   = 49152
-      to_port     = 65535
-      tier        = "store-west"
-    }
-    "directory-west/ingress/tcp/49152-65535/tier:vda-west" = {
-      group       = "directory-west"
-      description = "Logon and account services of domain controllers over dynamic RPC"
-      ip_protocol = "tcp"
-      from_port   = 49152
-      to_port     = 65535
-      tier        = "vda-west"
     }
     "directory-west/ingress/tcp/49152-65535/10.9.0.10/31" = {
       group       = "directory-west/2"
@@ -566,54 +742,6 @@ locals {
       to_port     = 65535
       cidr_ipv4   = "10.9.0.10/31"
     }
-    "directory-west/ingress/udp/53/tier:adc-west" = {
-      group       = "directory-west"
-      description = "Name resolution by the ADC"
-      ip_protocol = "udp"
-      from_port   = 53
-      to_port     = 53
-      tier        = "adc-west"
-    }
-    "directory-west/ingress/udp/53/tier:ddc-west" = {
-      group       = "directory-west/2"
-      description = "Name resolution by Windows servers"
-      ip_protocol = "udp"
-      from_port   = 53
-      to_port     = 53
-      tier        = "ddc-west"
-    }
-    "directory-west/ingress/udp/53/tier:directory-west" = {
-      group       = "directory-west"
-      description = "Name resolution by domain controllers through other name servers; Replication and services of domain controllers among each other"
-      ip_protocol = "udp"
-      from_port   = 53
-      to_port     = 53
-      tier        = "directory-west"
-    }
-    "directory-west/ingress/udp/53/tier:nsip-west" = {
-      group       = "directory-west"
-      description = "Name resolution by the ADC"
-      ip_protocol = "udp"
-      from_port   = 53
-      to_port     = 53
-      tier        = "nsip-west"
-    }
-    "directory-west/ingress/udp/53/tier:store-west" = {
-      group       = "directory-west"
-      description = "Name resolution by Windows servers"
-      ip_protocol = "udp"
-      from_port   = 53
-      to_port     = 53
-      tier        = "store-west"
-    }
-    "directory-west/ingress/udp/53/tier:vda-west" = {
-      group       = "directory-west"
-      description = "Name resolution by Windows servers"
-      ip_protocol = "udp"
-      from_port   = 53
-      to_port     = 53
-      tier        = "vda-west"
-    }
     "directory-west/ingress/udp/53/10.9.0.10/31" = {
       group       = "directory-west/2"
       description = "Replication and services of domain controllers among each other"
@@ -621,38 +749,6 @@ locals {
       from_port   = 53
       to_port     = 53
       cidr_ipv4   = "10.9.0.10/31"
-    }
-    "directory-west/ingress/udp/88/tier:ddc-west" = {
-      group       = "directory-west/2"
-      description = "Kerberos authentication of Windows servers"
-      ip_protocol = "udp"
-      from_port   = 88
-      to_port     = 88
-      tier        = "ddc-west"
-    }
-    "directory-west/ingress/udp/88/tier:directory-west" = {
-      group       = "directory-west"
-      description = "Replication and services of domain controllers among each other"
-      ip_protocol = "udp"
-      from_port   = 88
-      to_port     = 88
-      tier        = "directory-west"
-    }
-    "directory-west/ingress/udp/88/tier:store-west" = {
-      group       = "directory-west"
-      description = "Kerberos authentication by StoreFront; Kerberos authentication of Windows servers"
-      ip_protocol = "udp"
-      from_port   = 88
-      to_port     = 88
-      tier        = "store-west"
-    }
-    "directory-west/ingress/udp/88/tier:vda-west" = {
-      group       = "directory-west/2"
-      description = "Kerberos authentication of Windows servers"
-      ip_protocol = "udp"
-      from_port   = 88
-      to_port     = 88
-      tier        = "vda-west"
     }
     "directory-west/ingress/udp/88/10.9.0.10/31" = {
       group       = "directory-west/2"
@@ -662,38 +758,6 @@ locals {
       to_port     = 88
       cidr_ipv4   = "10.9.0.10/31"
     }
-    "directory-west/ingress/udp/123/tier:ddc-west" = {
-      group       = "directory-west/2"
-      description = "Time synchronization of Windows servers with their domain"
-      ip_protocol = "udp"
-      from_port   = 123
-      to_port     = 123
-      tier        = "ddc-west"
-    }
-    "directory-west/ingress/udp/123/tier:directory-west" = {
-      group       = "directory-west"
-      description = "Replication and services of domain controllers among each other"
-      ip_protocol = "udp"
-      from_port   = 123
-      to_port     = 123
-      tier        = "directory-west"
-    }
-    "directory-west/ingress/udp/123/tier:store-west" = {
-      group       = "directory-west/2"
-      description = "Time synchronization of Windows servers with their domain"
-      ip_protocol = "udp"
-      from_port   = 123
-      to_port     = 123
-      tier        = "store-west"
-    }
-    "directory-west/ingress/udp/123/tier:vda-west" = {
-      group       = "directory-west/2"
-      description = "Time synchronization of Windows servers with their domain"
-      ip_protocol = "udp"
-      from_port   = 123
-      to_port     = 123
-      tier        = "vda-west"
-    }
     "directory-west/ingress/udp/123/10.9.0.10/31" = {
       group       = "directory-west"
       description = "Replication and services of domain controllers among each other"
@@ -702,38 +766,6 @@ locals {
       to_port     = 123
       cidr_ipv4   = "10.9.0.10/31"
     }
-    "directory-west/ingress/udp/389/tier:ddc-west" = {
-      group       = "directory-west/2"
-      description = "Directory queries of Windows servers and location of domain controllers"
-      ip_protocol = "udp"
-      from_port   = 389
-      to_port     = 389
-      tier        = "ddc-west"
-    }
-    "directory-west/ingress/udp/389/tier:directory-west" = {
-      group       = "directory-west"
-      description = "Replication and services of domain controllers among each other"
-      ip_protocol = "udp"
-      from_port   = 389
-      to_port     = 389
-      tier        = "directory-west"
-    }
-    "directory-west/ingress/udp/389/tier:store-west" = {
-      group       = "directory-west/2"
-      description = "Directory queries of StoreFront for names and mail addresses; Directory queries of Windows servers and location of domain controllers"
-      ip_protocol = "udp"
-      from_port   = 389
-      to_port     = 389
-      tier        = "store-west"
-    }
-    "directory-west/ingress/udp/389/tier:vda-west" = {
-      group       = "directory-west"
-      description = "Directory queries of Windows servers and location of domain controllers"
-      ip_protocol = "udp"
-      from_port   = 389
-      to_port     = 389
-      tier        = "vda-west"
-    }
     "directory-west/ingress/udp/389/10.9.0.10/31" = {
       group       = "directory-west/2"
       description = "Replication and services of domain controllers among each other"
@@ -741,38 +773,6 @@ locals {
       from_port   = 389
       to_port     = 389
       cidr_ipv4   = "10.9.0.10/31"
-    }
-    "directory-west/ingress/udp/464/tier:ddc-west" = {
-      group       = "directory-west/2"
-      description = "Change of user and machine passwords by Windows servers"
-      ip_protocol = "udp"
-      from_port   = 464
-      to_port     = 464
-      tier        = "ddc-west"
-    }
-    "directory-west/ingress/udp/464/tier:directory-west" = {
-      group       = "directory-west/2"
-      description = "Replication and services of domain controllers among each other"
-      ip_protocol = "udp"
-      from_port   = 464
-      to_port     = 464
-      tier        = "directory-west"
-    }
-    "directory-west/ingress/udp/464/tier:store-west" = {
-      group       = "directory-west"
-      description = "Change of user and machine passwords by Windows servers"
-      ip_protocol = "udp"
-      from_port   = 464
-      to_port     = 464
-      tier        = "store-west"
-    }
-    "directory-west/ingress/udp/464/tier:vda-west" = {
-      group       = "directory-west"
-      description = "Change of user and machine passwords by Windows servers"
-      ip_protocol = "udp"
-      from_port   = 464
-      to_port     = 464
-      tier        = "vda-west"
     }
     "directory-west/ingress/udp/464/10.9.0.10/31" = {
       group       = "directory-west/2"
@@ -788,6 +788,22 @@ locals {
       ip_protocol = "tcp"
       from_port   = 22
       to_port     = 22
+      tier        = "nsip-west"
+    }
+    "nsip-west/ingress/tcp/3008/tier:nsip-west" = {
+      group       = "nsip-west"
+      description = "Encrypted configuration synchronization of an ADC high availability pair"
+      ip_protocol = "tcp"
+      from_port   = 3008
+      to_port     = 3008
+      tier        = "nsip-west"
+    }
+    "nsip-west/ingress/udp/3003/tier:nsip-west" = {
+      group       = "nsip-west"
+      description = "Heartbeats between the two nodes of an ADC high availability pair"
+      ip_protocol = "udp"
+      from_port   = 3003
+      to_port     = 3003
       tier        = "nsip-west"
     }
     "nsip-west/ingress/tcp/22/10.9.7.0/26" = {
@@ -806,22 +822,6 @@ locals {
       to_port     = 443
       cidr_ipv4   = "10.9.7.0/26"
     }
-    "nsip-west/ingress/tcp/3008/tier:nsip-west" = {
-      group       = "nsip-west"
-      description = "Encrypted configuration synchronization of an ADC high availability pair"
-      ip_protocol = "tcp"
-      from_port   = 3008
-      to_port     = 3008
-      tier        = "nsip-west"
-    }
-    "nsip-west/ingress/udp/3003/tier:nsip-west" = {
-      group       = "nsip-west"
-      description = "Heartbeats between the two nodes of an ADC high availability pair"
-      ip_protocol = "udp"
-      from_port   = 3003
-      to_port     = 3003
-      tier        = "nsip-west"
-    }
     "store-west/ingress/tcp/443/tier:adc-west" = {
       group       = "store-west"
       description = "Access of the gateway to StoreFront"
@@ -837,30 +837,6 @@ locals {
       from_port   = 8090
       to_port     = 8090
       tier        = "store-west"
-    }
-    "vda-west/ingress/tcp/80/tier:ddc-west" = {
-      group       = "vda-west"
-      description = "Requests of controllers to session hosts about sessions and processes"
-      ip_protocol = "tcp"
-      from_port   = 80
-      to_port     = 80
-      tier        = "ddc-west"
-    }
-    "vda-west/ingress/tcp/80/10.1.2.0/28" = {
-      group       = "vda-west"
-      description = "Requests of controllers to session hosts about sessions and processes"
-      ip_protocol = "tcp"
-      from_port   = 80
-      to_port     = 80
-      cidr_ipv4   = "10.1.2.0/28"
-    }
-    "vda-west/ingress/tcp/89/tier:ddc-west" = {
-      group       = "vda-west"
-      description = "Local Host Cache between controllers and session hosts"
-      ip_protocol = "tcp"
-      from_port   = 89
-      to_port     = 89
-      tier        = "ddc-west"
     }
     "vda-west/ingress/tcp/1494/tier:adc-west" = {
       group       = "vda-west"
@@ -894,17 +870,33 @@ locals {
       to_port     = 2598
       tier        = "adc-west"
     }
+    "vda-west/ingress/tcp/80/tier:ddc-west" = {
+      group       = "vda-west"
+      description = "Requests of controllers to session hosts about sessions and processes"
+      ip_protocol = "tcp"
+      from_port   = 80
+      to_port     = 80
+      tier        = "ddc-west"
+    }
+    "vda-west/ingress/tcp/89/tier:ddc-west" = {
+      group       = "vda-west"
+      description = "Local Host Cache between controllers and session hosts"
+      ip_protocol = "tcp"
+      from_port   = 89
+      to_port     = 89
+      tier        = "ddc-west"
+    }
+    "vda-west/ingress/tcp/80/10.1.2.0/28" = {
+      group       = "vda-west"
+      description = "Requests of controllers to session hosts about sessions and processes"
+      ip_protocol = "tcp"
+      from_port   = 80
+      to_port     = 80
+      cidr_ipv4   = "10.1.2.0/28"
+    }
   }
 
   egress_rules = {
-    "adc-west/egress/tcp/53/tier:directory-west" = {
-      group       = "adc-west"
-      description = "Name resolution by the ADC"
-      ip_protocol = "tcp"
-      from_port   = 53
-      to_port     = 53
-      tier        = "directory-west"
-    }
     "adc-west/egress/tcp/443/tier:ddc-west" = {
       group       = "adc-west"
       description = "Redeeming of session tickets at the STA"
@@ -913,13 +905,13 @@ locals {
       to_port     = 443
       tier        = "ddc-west"
     }
-    "adc-west/egress/tcp/443/tier:store-west" = {
+    "adc-west/egress/tcp/53/tier:directory-west" = {
       group       = "adc-west"
-      description = "Access of the gateway to StoreFront"
+      description = "Name resolution by the ADC"
       ip_protocol = "tcp"
-      from_port   = 443
-      to_port     = 443
-      tier        = "store-west"
+      from_port   = 53
+      to_port     = 53
+      tier        = "directory-west"
     }
     "adc-west/egress/tcp/636/tier:directory-west" = {
       group       = "adc-west"
@@ -928,6 +920,22 @@ locals {
       from_port   = 636
       to_port     = 636
       tier        = "directory-west"
+    }
+    "adc-west/egress/udp/53/tier:directory-west" = {
+      group       = "adc-west"
+      description = "Name resolution by the ADC"
+      ip_protocol = "udp"
+      from_port   = 53
+      to_port     = 53
+      tier        = "directory-west"
+    }
+    "adc-west/egress/tcp/443/tier:store-west" = {
+      group       = "adc-west"
+      description = "Access of the gateway to StoreFront"
+      ip_protocol = "tcp"
+      from_port   = 443
+      to_port     = 443
+      tier        = "store-west"
     }
     "adc-west/egress/tcp/1494/tier:vda-west" = {
       group       = "adc-west"
@@ -945,22 +953,6 @@ locals {
       to_port     = 2598
       tier        = "vda-west"
     }
-    "adc-west/egress/udp/53/tier:directory-west" = {
-      group       = "adc-west"
-      description = "Name resolution by the ADC"
-      ip_protocol = "udp"
-      from_port   = 53
-      to_port     = 53
-      tier        = "directory-west"
-    }
-    "adc-west/egress/udp/123/10.9.0.10/31" = {
-      group       = "adc-west"
-      description = "Time synchronization of the ADC"
-      ip_protocol = "udp"
-      from_port   = 123
-      to_port     = 123
-      cidr_ipv4   = "10.9.0.10/31"
-    }
     "adc-west/egress/udp/1494/tier:vda-west" = {
       group       = "adc-west"
       description = "HDX sessions proxied by the gateway (ICA)"
@@ -977,13 +969,13 @@ locals {
       to_port     = 2598
       tier        = "vda-west"
     }
-    "ddc-west/egress/tcp/53/tier:directory-west" = {
-      group       = "ddc-west"
-      description = "Name resolution by Windows servers"
-      ip_protocol = "tcp"
-      from_port   = 53
-      to_port     = 53
-      tier        = "directory-west"
+    "adc-west/egress/udp/123/10.9.0.10/31" = {
+      group       = "adc-west"
+      description = "Time synchronization of the ADC"
+      ip_protocol = "udp"
+      from_port   = 123
+      to_port     = 123
+      cidr_ipv4   = "10.9.0.10/31"
     }
     "ddc-west/egress/tcp/80/tier:ddc-west" = {
       group       = "ddc-west"
@@ -993,38 +985,6 @@ locals {
       to_port     = 80
       tier        = "ddc-west"
     }
-    "ddc-west/egress/tcp/80/tier:vda-west" = {
-      group       = "ddc-west"
-      description = "Requests of controllers to session hosts about sessions and processes"
-      ip_protocol = "tcp"
-      from_port   = 80
-      to_port     = 80
-      tier        = "vda-west"
-    }
-    "ddc-west/egress/tcp/80/10.1.2.0/28" = {
-      group       = "ddc-west"
-      description = "Communication among controllers"
-      ip_protocol = "tcp"
-      from_port   = 80
-      to_port     = 80
-      cidr_ipv4   = "10.1.2.0/28"
-    }
-    "ddc-west/egress/tcp/80/10.1.64.0/19" = {
-      group       = "ddc-west"
-      description = "Requests of controllers to session hosts about sessions and processes"
-      ip_protocol = "tcp"
-      from_port   = 80
-      to_port     = 80
-      cidr_ipv4   = "10.1.64.0/19"
-    }
-    "ddc-west/egress/tcp/88/tier:directory-west" = {
-      group       = "ddc-west"
-      description = "Kerberos authentication of Windows servers"
-      ip_protocol = "tcp"
-      from_port   = 88
-      to_port     = 88
-      tier        = "directory-west"
-    }
     "ddc-west/egress/tcp/89/tier:ddc-west" = {
       group       = "ddc-west"
       description = "Local Host Cache among controllers"
@@ -1033,13 +993,29 @@ locals {
       to_port     = 89
       tier        = "ddc-west"
     }
-    "ddc-west/egress/tcp/89/tier:vda-west" = {
+    "ddc-west/egress/tcp/9095/tier:ddc-west" = {
       group       = "ddc-west"
-      description = "Local Host Cache between controllers and session hosts"
+      description = "Orchestration service among controllers"
       ip_protocol = "tcp"
-      from_port   = 89
-      to_port     = 89
-      tier        = "vda-west"
+      from_port   = 9095
+      to_port     = 9095
+      tier        = "ddc-west"
+    }
+    "ddc-west/egress/tcp/53/tier:directory-west" = {
+      group       = "ddc-west"
+      description = "Name resolution by Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 53
+      to_port     = 53
+      tier        = "directory-west"
+    }
+    "ddc-west/egress/tcp/88/tier:directory-west" = {
+      group       = "ddc-west"
+      description = "Kerberos authentication of Windows servers"
+      ip_protocol = "tcp"
+      from_port   = 88
+      to_port     = 88
+      tier        = "directory-west"
     }
     "ddc-west/egress/tcp/135/tier:directory-west" = {
       group       = "ddc-west"
@@ -1081,14 +1057,6 @@ locals {
       to_port     = 636
       tier        = "directory-west"
     }
-    "ddc-west/egress/tcp/1433/10.1.3.0/29" = {
-      group       = "ddc-west"
-      description = "Access of controllers to the site databases"
-      ip_protocol = "tcp"
-      from_port   = 1433
-      to_port     = 1433
-      cidr_ipv4   = "10.1.3.0/29"
-    }
     "ddc-west/egress/tcp/3268-3269/tier:directory-west" = {
       group       = "ddc-west"
       description = "Queries of Windows servers to the global catalogue, plain and over TLS"
@@ -1096,46 +1064,6 @@ locals {
       from_port   = 3268
       to_port     = 3269
       tier        = "directory-west"
-    }
-    "ddc-west/egress/tcp/7279/10.1.3.8/29" = {
-      group       = "ddc-west"
-      description = "Check-out and return of licences at the vendor daemon"
-      ip_protocol = "tcp"
-      from_port   = 7279
-      to_port     = 7279
-      cidr_ipv4   = "10.1.3.8/29"
-    }
-    "ddc-west/egress/tcp/8083/10.1.3.8/29" = {
-      group       = "ddc-west"
-      description = "Licensing web service, for administrators and controllers"
-      ip_protocol = "tcp"
-      from_port   = 8083
-      to_port     = 8083
-      cidr_ipv4   = "10.1.3.8/29"
-    }
-    "ddc-west/egress/tcp/9095/tier:ddc-west" = {
-      group       = "ddc-west"
-      description = "Orchestration service among controllers"
-      ip_protocol = "tcp"
-      from_port   = 9095
-      to_port     = 9095
-      tier        = "ddc-west"
-    }
-    "ddc-west/egress/tcp/9095/10.1.2.0/28" = {
-      group       = "ddc-west"
-      description = "Orchestration service among controllers"
-      ip_protocol = "tcp"
-      from_port   = 9095
-      to_port     = 9095
-      cidr_ipv4   = "10.1.2.0/28"
-    }
-    "ddc-west/egress/tcp/27000/10.1.3.8/29" = {
-      group       = "ddc-west"
-      description = "First contact of components that ask for licences"
-      ip_protocol = "tcp"
-      from_port   = 27000
-      to_port     = 27000
-      cidr_ipv4   = "10.1.3.8/29"
     }
     "ddc-west/egress/tcp/49152-65535/tier:directory-west" = {
       group       = "ddc-west"
@@ -1185,12 +1113,188 @@ locals {
       to_port     = 464
       tier        = "directory-west"
     }
+    "ddc-west/egress/tcp/80/tier:vda-west" = {
+      group       = "ddc-west"
+      description = "Requests of controllers to session hosts about sessions and processes"
+      ip_protocol = "tcp"
+      from_port   = 80
+      to_port     = 80
+      tier        = "vda-west"
+    }
+    "ddc-west/egress/tcp/89/tier:vda-west" = {
+      group       = "ddc-west"
+      description = "Local Host Cache between controllers and session hosts"
+      ip_protocol = "tcp"
+      from_port   = 89
+      to_port     = 89
+      tier        = "vda-west"
+    }
+    "ddc-west/egress/tcp/80/10.1.2.0/28" = {
+      group       = "ddc-west"
+      description = "Communication among controllers"
+      ip_protocol = "tcp"
+      from_port   = 80
+      to_port     = 80
+      cidr_ipv4   = "10.1.2.0/28"
+    }
+    "ddc-west/egress/tcp/9095/10.1.2.0/28" = {
+      group       = "ddc-west"
+      description = "Orchestration service among controllers"
+      ip_protocol = "tcp"
+      from_port   = 9095
+      to_port     = 9095
+      cidr_ipv4   = "10.1.2.0/28"
+    }
+    "ddc-west/egress/tcp/1433/10.1.3.0/29" = {
+      group       = "ddc-west"
+      description = "Access of controllers to the site databases"
+      ip_protocol = "tcp"
+      from_port   = 1433
+      to_port     = 1433
+      cidr_ipv4   = "10.1.3.0/29"
+    }
+    "ddc-west/egress/tcp/7279/10.1.3.8/29" = {
+      group       = "ddc-west"
+      description = "Check-out and return of licences at the vendor daemon"
+      ip_protocol = "tcp"
+      from_port   = 7279
+      to_port     = 7279
+      cidr_ipv4   = "10.1.3.8/29"
+    }
+    "ddc-west/egress/tcp/8083/10.1.3.8/29" = {
+      group       = "ddc-west"
+      description = "Licensing web service, for administrators and controllers"
+      ip_protocol = "tcp"
+      from_port   = 8083
+      to_port     = 8083
+      cidr_ipv4   = "10.1.3.8/29"
+    }
+    "ddc-west/egress/tcp/27000/10.1.3.8/29" = {
+      group       = "ddc-west"
+      description = "First contact of components that ask for licences"
+      ip_protocol = "tcp"
+      from_port   = 27000
+      to_port     = 27000
+      cidr_ipv4   = "10.1.3.8/29"
+    }
+    "ddc-west/egress/tcp/80/10.1.64.0/19" = {
+      group       = "ddc-west"
+      description = "Requests of controllers to session hosts about sessions and processes"
+      ip_protocol = "tcp"
+      from_port   = 80
+      to_port     = 80
+      cidr_ipv4   = "10.1.64.0/19"
+    }
     "directory-west/egress/tcp/53/tier:directory-west" = {
       group       = "directory-west"
       description = "Name resolution by domain controllers through other name servers; Replication and services of domain controllers among each other"
       ip_protocol = "tcp"
       from_port   = 53
       to_port     = 53
+      tier        = "directory-west"
+    }
+    "directory-west/egress/tcp/88/tier:directory-west" = {
+      group       = "directory-west"
+      description = "Replication and services of domain controllers among each other"
+      ip_protocol = "tcp"
+      from_port   = 88
+      to_port     = 88
+      tier        = "directory-west"
+    }
+    "directory-west/egress/tcp/135/tier:directory-west" = {
+      group       = "directory-west"
+      description = "Replication and services of domain controllers among each other"
+      ip_protocol = "tcp"
+      from_port   = 135
+      to_port     = 135
+      tier        = "directory-west"
+    }
+    "directory-west/egress/tcp/389/tier:directory-west" = {
+      group       = "directory-west"
+      description = "Replication and services of domain controllers among each other"
+      ip_protocol = "tcp"
+      from_port   = 389
+      to_port     = 389
+      tier        = "directory-west"
+    }
+    "directory-west/egress/tcp/445/tier:directory-west" = {
+      group       = "directory-west"
+      description = "Replication and services of domain controllers among each other"
+      ip_protocol = "tcp"
+      from_port   = 445
+      to_port     = 445
+      tier        = "directory-west"
+    }
+    "directory-west/egress/tcp/464/tier:directory-west" = {
+      group       = "directory-west"
+      description = "Replication and services of domain controllers among each other"
+      ip_protocol = "tcp"
+      from_port   = 464
+      to_port     = 464
+      tier        = "directory-west"
+    }
+    "directory-west/egress/tcp/636/tier:directory-west" = {
+      group       = "directory-west"
+      description = "Replication and services of domain controllers among each other"
+      ip_protocol = "tcp"
+      from_port   = 636
+      to_port     = 636
+      tier        = "directory-west"
+    }
+    "directory-west/egress/tcp/3268-3269/tier:directory-west" = {
+      group       = "directory-west"
+      description = "Replication and services of domain controllers among each other"
+      ip_protocol = "tcp"
+      from_port   = 3268
+      to_port     = 3269
+      tier        = "directory-west"
+    }
+    "directory-west/egress/tcp/49152-65535/tier:directory-west" = {
+      group       = "directory-west"
+      description = "Replication and services of domain controllers among each other"
+      ip_protocol = "tcp"
+      from_port   = 49152
+      to_port     = 65535
+      tier        = "directory-west"
+    }
+    "directory-west/egress/udp/53/tier:directory-west" = {
+      group       = "directory-west"
+      description = "Name resolution by domain controllers through other name servers; Replication and services of domain controllers among each other"
+      ip_protocol = "udp"
+      from_port   = 53
+      to_port     = 53
+      tier        = "directory-west"
+    }
+    "directory-west/egress/udp/88/tier:directory-west" = {
+      group       = "directory-west"
+      description = "Replication and services of domain controllers among each other"
+      ip_protocol = "udp"
+      from_port   = 88
+      to_port     = 88
+      tier        = "directory-west"
+    }
+    "directory-west/egress/udp/123/tier:directory-west" = {
+      group       = "directory-west"
+      description = "Replication and services of domain controllers among each other"
+      ip_protocol = "udp"
+      from_port   = 123
+      to_port     = 123
+      tier        = "directory-west"
+    }
+    "directory-west/egress/udp/389/tier:directory-west" = {
+      group       = "directory-west"
+      description = "Replication and services of domain controllers among each other"
+      ip_protocol = "udp"
+      from_port   = 389
+      to_port     = 389
+      tier        = "directory-west"
+    }
+    "directory-west/egress/udp/464/tier:directory-west" = {
+      group       = "directory-west"
+      description = "Replication and services of domain controllers among each other"
+      ip_protocol = "udp"
+      from_port   = 464
+      to_port     = 464
       tier        = "directory-west"
     }
     "directory-west/egress/tcp/53/10.9.0.10/31" = {
@@ -1201,14 +1305,6 @@ locals {
       to_port     = 53
       cidr_ipv4   = "10.9.0.10/31"
     }
-    "directory-west/egress/tcp/88/tier:directory-west" = {
-      group       = "directory-west"
-      description = "Replication and services of domain controllers among each other"
-      ip_protocol = "tcp"
-      from_port   = 88
-      to_port     = 88
-      tier        = "directory-west"
-    }
     "directory-west/egress/tcp/88/10.9.0.10/31" = {
       group       = "directory-west"
       description = "Replication and services of domain controllers among each other"
@@ -1216,14 +1312,6 @@ locals {
       from_port   = 88
       to_port     = 88
       cidr_ipv4   = "10.9.0.10/31"
-    }
-    "directory-west/egress/tcp/135/tier:directory-west" = {
-      group       = "directory-west"
-      description = "Replication and services of domain controllers among each other"
-      ip_protocol = "tcp"
-      from_port   = 135
-      to_port     = 135
-      tier        = "directory-west"
     }
     "directory-west/egress/tcp/135/10.9.0.10/31" = {
       group       = "directory-west"
@@ -1233,14 +1321,6 @@ locals {
       to_port     = 135
       cidr_ipv4   = "10.9.0.10/31"
     }
-    "directory-west/egress/tcp/389/tier:directory-west" = {
-      group       = "directory-west"
-      description = "Replication and services of domain controllers among each other"
-      ip_protocol = "tcp"
-      from_port   = 389
-      to_port     = 389
-      tier        = "directory-west"
-    }
     "directory-west/egress/tcp/389/10.9.0.10/31" = {
       group       = "directory-west"
       description = "Replication and services of domain controllers among each other"
@@ -1248,14 +1328,6 @@ locals {
       from_port   = 389
       to_port     = 389
       cidr_ipv4   = "10.9.0.10/31"
-    }
-    "directory-west/egress/tcp/445/tier:directory-west" = {
-      group       = "directory-west"
-      description = "Replication and services of domain controllers among each other"
-      ip_protocol = "tcp"
-      from_port   = 445
-      to_port     = 445
-      tier        = "directory-west"
     }
     "directory-west/egress/tcp/445/10.9.0.10/31" = {
       group       = "directory-west"
@@ -1265,14 +1337,6 @@ locals {
       to_port     = 445
       cidr_ipv4   = "10.9.0.10/31"
     }
-    "directory-west/egress/tcp/464/tier:directory-west" = {
-      group       = "directory-west"
-      description = "Replication and services of domain controllers among each other"
-      ip_protocol = "tcp"
-      from_port   = 464
-      to_port     = 464
-      tier        = "directory-west"
-    }
     "directory-west/egress/tcp/464/10.9.0.10/31" = {
       group       = "directory-west"
       description = "Replication and services of domain controllers among each other"
@@ -1280,14 +1344,6 @@ locals {
       from_port   = 464
       to_port     = 464
       cidr_ipv4   = "10.9.0.10/31"
-    }
-    "directory-west/egress/tcp/636/tier:directory-west" = {
-      group       = "directory-west"
-      description = "Replication and services of domain controllers among each other"
-      ip_protocol = "tcp"
-      from_port   = 636
-      to_port     = 636
-      tier        = "directory-west"
     }
     "directory-west/egress/tcp/636/10.9.0.10/31" = {
       group       = "directory-west"
@@ -1297,14 +1353,6 @@ locals {
       to_port     = 636
       cidr_ipv4   = "10.9.0.10/31"
     }
-    "directory-west/egress/tcp/3268-3269/tier:directory-west" = {
-      group       = "directory-west"
-      description = "Replication and services of domain controllers among each other"
-      ip_protocol = "tcp"
-      from_port   = 3268
-      to_port     = 3269
-      tier        = "directory-west"
-    }
     "directory-west/egress/tcp/3268-3269/10.9.0.10/31" = {
       group       = "directory-west"
       description = "Replication and services of domain controllers among each other"
@@ -1312,14 +1360,6 @@ locals {
       from_port   = 3268
       to_port     = 3269
       cidr_ipv4   = "10.9.0.10/31"
-    }
-    "directory-west/egress/tcp/49152-65535/tier:directory-west" = {
-      group       = "directory-west"
-      description = "Replication and services of domain controllers among each other"
-      ip_protocol = "tcp"
-      from_port   = 49152
-      to_port     = 65535
-      tier        = "directory-west"
     }
     "directory-west/egress/tcp/49152-65535/10.9.0.10/31" = {
       group       = "directory-west"
@@ -1329,14 +1369,6 @@ locals {
       to_port     = 65535
       cidr_ipv4   = "10.9.0.10/31"
     }
-    "directory-west/egress/udp/53/tier:directory-west" = {
-      group       = "directory-west"
-      description = "Name resolution by domain controllers through other name servers; Replication and services of domain controllers among each other"
-      ip_protocol = "udp"
-      from_port   = 53
-      to_port     = 53
-      tier        = "directory-west"
-    }
     "directory-west/egress/udp/53/10.9.0.10/31" = {
       group       = "directory-west"
       description = "Replication and services of domain controllers among each other"
@@ -1344,14 +1376,6 @@ locals {
       from_port   = 53
       to_port     = 53
       cidr_ipv4   = "10.9.0.10/31"
-    }
-    "directory-west/egress/udp/88/tier:directory-west" = {
-      group       = "directory-west"
-      description = "Replication and services of domain controllers among each other"
-      ip_protocol = "udp"
-      from_port   = 88
-      to_port     = 88
-      tier        = "directory-west"
     }
     "directory-west/egress/udp/88/10.9.0.10/31" = {
       group       = "directory-west"
@@ -1361,14 +1385,6 @@ locals {
       to_port     = 88
       cidr_ipv4   = "10.9.0.10/31"
     }
-    "directory-west/egress/udp/123/tier:directory-west" = {
-      group       = "directory-west"
-      description = "Replication and services of domain controllers among each other"
-      ip_protocol = "udp"
-      from_port   = 123
-      to_port     = 123
-      tier        = "directory-west"
-    }
     "directory-west/egress/udp/123/10.9.0.10/31" = {
       group       = "directory-west"
       description = "Replication and services of domain controllers among each other; Time synchronization of domain controllers with time servers"
@@ -1376,14 +1392,6 @@ locals {
       from_port   = 123
       to_port     = 123
       cidr_ipv4   = "10.9.0.10/31"
-    }
-    "directory-west/egress/udp/389/tier:directory-west" = {
-      group       = "directory-west"
-      description = "Replication and services of domain controllers among each other"
-      ip_protocol = "udp"
-      from_port   = 389
-      to_port     = 389
-      tier        = "directory-west"
     }
     "directory-west/egress/udp/389/10.9.0.10/31" = {
       group       = "directory-west"
@@ -1393,14 +1401,6 @@ locals {
       to_port     = 389
       cidr_ipv4   = "10.9.0.10/31"
     }
-    "directory-west/egress/udp/464/tier:directory-west" = {
-      group       = "directory-west"
-      description = "Replication and services of domain controllers among each other"
-      ip_protocol = "udp"
-      from_port   = 464
-      to_port     = 464
-      tier        = "directory-west"
-    }
     "directory-west/egress/udp/464/10.9.0.10/31" = {
       group       = "directory-west"
       description = "Replication and services of domain controllers among each other"
@@ -1408,14 +1408,6 @@ locals {
       from_port   = 464
       to_port     = 464
       cidr_ipv4   = "10.9.0.10/31"
-    }
-    "nsip-west/egress/tcp/22/tier:nsip-west" = {
-      group       = "nsip-west"
-      description = "File synchronization over SSH within an ADC high availability pair"
-      ip_protocol = "tcp"
-      from_port   = 22
-      to_port     = 22
-      tier        = "nsip-west"
     }
     "nsip-west/egress/tcp/53/tier:directory-west" = {
       group       = "nsip-west"
@@ -1433,6 +1425,22 @@ locals {
       to_port     = 636
       tier        = "directory-west"
     }
+    "nsip-west/egress/udp/53/tier:directory-west" = {
+      group       = "nsip-west"
+      description = "Name resolution by the ADC"
+      ip_protocol = "udp"
+      from_port   = 53
+      to_port     = 53
+      tier        = "directory-west"
+    }
+    "nsip-west/egress/tcp/22/tier:nsip-west" = {
+      group       = "nsip-west"
+      description = "File synchronization over SSH within an ADC high availability pair"
+      ip_protocol = "tcp"
+      from_port   = 22
+      to_port     = 22
+      tier        = "nsip-west"
+    }
     "nsip-west/egress/tcp/3008/tier:nsip-west" = {
       group       = "nsip-west"
       description = "Encrypted configuration synchronization of an ADC high availability pair"
@@ -1441,13 +1449,13 @@ locals {
       to_port     = 3008
       tier        = "nsip-west"
     }
-    "nsip-west/egress/udp/53/tier:directory-west" = {
+    "nsip-west/egress/udp/3003/tier:nsip-west" = {
       group       = "nsip-west"
-      description = "Name resolution by the ADC"
+      description = "Heartbeats between the two nodes of an ADC high availability pair"
       ip_protocol = "udp"
-      from_port   = 53
-      to_port     = 53
-      tier        = "directory-west"
+      from_port   = 3003
+      to_port     = 3003
+      tier        = "nsip-west"
     }
     "nsip-west/egress/udp/123/10.9.0.10/31" = {
       group       = "nsip-west"
@@ -1457,13 +1465,13 @@ locals {
       to_port     = 123
       cidr_ipv4   = "10.9.0.10/31"
     }
-    "nsip-west/egress/udp/3003/tier:nsip-west" = {
-      group       = "nsip-west"
-      description = "Heartbeats between the two nodes of an ADC high availability pair"
-      ip_protocol = "udp"
-      from_port   = 3003
-      to_port     = 3003
-      tier        = "nsip-west"
+    "store-west/egress/tcp/443/tier:ddc-west" = {
+      group       = "store-west"
+      description = "Requests of StoreFront to controllers for apps and desktops"
+      ip_protocol = "tcp"
+      from_port   = 443
+      to_port     = 443
+      tier        = "ddc-west"
     }
     "store-west/egress/tcp/53/tier:directory-west" = {
       group       = "store-west"
@@ -1497,14 +1505,6 @@ locals {
       to_port     = 389
       tier        = "directory-west"
     }
-    "store-west/egress/tcp/443/tier:ddc-west" = {
-      group       = "store-west"
-      description = "Requests of StoreFront to controllers for apps and desktops"
-      ip_protocol = "tcp"
-      from_port   = 443
-      to_port     = 443
-      tier        = "ddc-west"
-    }
     "store-west/egress/tcp/445/tier:directory-west" = {
       group       = "store-west"
       description = "Group policies and logon scripts of Windows servers"
@@ -1536,14 +1536,6 @@ locals {
       from_port   = 3268
       to_port     = 3269
       tier        = "directory-west"
-    }
-    "store-west/egress/tcp/8090/tier:store-west" = {
-      group       = "store-west"
-      description = "Replication within a StoreFront server group on a pinned port"
-      ip_protocol = "tcp"
-      from_port   = 8090
-      to_port     = 8090
-      tier        = "store-west"
     }
     "store-west/egress/tcp/49152-65535/tier:directory-west" = {
       group       = "store-west"
@@ -1593,13 +1585,13 @@ locals {
       to_port     = 464
       tier        = "directory-west"
     }
-    "vda-west/egress/tcp/53/tier:directory-west" = {
-      group       = "vda-west"
-      description = "Name resolution by Windows servers"
+    "store-west/egress/tcp/8090/tier:store-west" = {
+      group       = "store-west"
+      description = "Replication within a StoreFront server group on a pinned port"
       ip_protocol = "tcp"
-      from_port   = 53
-      to_port     = 53
-      tier        = "directory-west"
+      from_port   = 8090
+      to_port     = 8090
+      tier        = "store-west"
     }
     "vda-west/egress/tcp/80/tier:ddc-west" = {
       group       = "vda-west"
@@ -1609,13 +1601,13 @@ locals {
       to_port     = 80
       tier        = "ddc-west"
     }
-    "vda-west/egress/tcp/80/10.1.2.0/28" = {
+    "vda-west/egress/tcp/53/tier:directory-west" = {
       group       = "vda-west"
-      description = "Registration and status reports of session hosts to controllers"
+      description = "Name resolution by Windows servers"
       ip_protocol = "tcp"
-      from_port   = 80
-      to_port     = 80
-      cidr_ipv4   = "10.1.2.0/28"
+      from_port   = 53
+      to_port     = 53
+      tier        = "directory-west"
     }
     "vda-west/egress/tcp/88/tier:directory-west" = {
       group       = "vda-west"
@@ -1720,6 +1712,14 @@ locals {
       from_port   = 464
       to_port     = 464
       tier        = "directory-west"
+    }
+    "vda-west/egress/tcp/80/10.1.2.0/28" = {
+      group       = "vda-west"
+      description = "Registration and status reports of session hosts to controllers"
+      ip_protocol = "tcp"
+      from_port   = 80
+      to_port     = 80
+      cidr_ipv4   = "10.1.2.0/28"
     }
   }
 }

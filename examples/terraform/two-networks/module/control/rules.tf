@@ -51,20 +51,20 @@ locals {
       to_port     = 80
       tier        = "ddc"
     }
-    "ddc/ingress/tcp/80/10.50.0.0/17" = {
-      group       = "ddc"
-      description = "Registration and status reports of session hosts to controllers"
-      ip_protocol = "tcp"
-      from_port   = 80
-      to_port     = 80
-      cidr_ipv4   = "10.50.0.0/17"
-    }
     "ddc/ingress/tcp/89/tier:ddc" = {
       group       = "ddc"
       description = "Local Host Cache among controllers"
       ip_protocol = "tcp"
       from_port   = 89
       to_port     = 89
+      tier        = "ddc"
+    }
+    "ddc/ingress/tcp/9095/tier:ddc" = {
+      group       = "ddc"
+      description = "Orchestration service among controllers"
+      ip_protocol = "tcp"
+      from_port   = 9095
+      to_port     = 9095
       tier        = "ddc"
     }
     "ddc/ingress/tcp/443/tier:gateway" = {
@@ -83,6 +83,14 @@ locals {
       to_port     = 443
       tier        = "storefront"
     }
+    "ddc/ingress/tcp/80/10.50.0.0/17" = {
+      group       = "ddc"
+      description = "Registration and status reports of session hosts to controllers"
+      ip_protocol = "tcp"
+      from_port   = 80
+      to_port     = 80
+      cidr_ipv4   = "10.50.0.0/17"
+    }
     "ddc/ingress/tcp/443/10.99.7.0/26" = {
       group       = "ddc"
       description = "Studio or the SDK on an administration workstation to controllers"
@@ -90,14 +98,6 @@ locals {
       from_port   = 443
       to_port     = 443
       cidr_ipv4   = "10.99.7.0/26"
-    }
-    "ddc/ingress/tcp/9095/tier:ddc" = {
-      group       = "ddc"
-      description = "Orchestration service among controllers"
-      ip_protocol = "tcp"
-      from_port   = 9095
-      to_port     = 9095
-      tier        = "ddc"
     }
     "gateway/ingress/tcp/22/tier:gateway" = {
       group       = "gateway"
@@ -107,30 +107,6 @@ locals {
       to_port     = 22
       tier        = "gateway"
     }
-    "gateway/ingress/tcp/22/10.99.7.0/26" = {
-      group       = "gateway"
-      description = "SSH administration of the ADC"
-      ip_protocol = "tcp"
-      from_port   = 22
-      to_port     = 22
-      cidr_ipv4   = "10.99.7.0/26"
-    }
-    "gateway/ingress/tcp/443/pl-0a1b2c3d4e5f60718" = {
-      group          = "gateway"
-      description    = "Access of user devices to the gateway"
-      ip_protocol    = "tcp"
-      from_port      = 443
-      to_port        = 443
-      prefix_list_id = "pl-0a1b2c3d4e5f60718"
-    }
-    "gateway/ingress/tcp/443/10.99.7.0/26" = {
-      group       = "gateway"
-      description = "Web administration of the ADC"
-      ip_protocol = "tcp"
-      from_port   = 443
-      to_port     = 443
-      cidr_ipv4   = "10.99.7.0/26"
-    }
     "gateway/ingress/tcp/3008/tier:gateway" = {
       group       = "gateway"
       description = "Encrypted configuration synchronization of an ADC high availability pair"
@@ -138,14 +114,6 @@ locals {
       from_port   = 3008
       to_port     = 3008
       tier        = "gateway"
-    }
-    "gateway/ingress/udp/443/pl-0a1b2c3d4e5f60718" = {
-      group          = "gateway"
-      description    = "Adaptive transport of user devices to the gateway"
-      ip_protocol    = "udp"
-      from_port      = 443
-      to_port        = 443
-      prefix_list_id = "pl-0a1b2c3d4e5f60718"
     }
     "gateway/ingress/udp/3003/tier:gateway" = {
       group       = "gateway"
@@ -155,12 +123,36 @@ locals {
       to_port     = 3003
       tier        = "gateway"
     }
-    "license-server/ingress/tcp/80/10.99.7.0/26" = {
-      group       = "license-server"
-      description = "Configuration service of the licensing PowerShell snap-in"
+    "gateway/ingress/tcp/443/pl-0a1b2c3d4e5f60718" = {
+      group          = "gateway"
+      description    = "Access of user devices to the gateway"
+      ip_protocol    = "tcp"
+      from_port      = 443
+      to_port        = 443
+      prefix_list_id = "pl-0a1b2c3d4e5f60718"
+    }
+    "gateway/ingress/udp/443/pl-0a1b2c3d4e5f60718" = {
+      group          = "gateway"
+      description    = "Adaptive transport of user devices to the gateway"
+      ip_protocol    = "udp"
+      from_port      = 443
+      to_port        = 443
+      prefix_list_id = "pl-0a1b2c3d4e5f60718"
+    }
+    "gateway/ingress/tcp/22/10.99.7.0/26" = {
+      group       = "gateway"
+      description = "SSH administration of the ADC"
       ip_protocol = "tcp"
-      from_port   = 80
-      to_port     = 80
+      from_port   = 22
+      to_port     = 22
+      cidr_ipv4   = "10.99.7.0/26"
+    }
+    "gateway/ingress/tcp/443/10.99.7.0/26" = {
+      group       = "gateway"
+      description = "Web administration of the ADC"
+      ip_protocol = "tcp"
+      from_port   = 443
+      to_port     = 443
       cidr_ipv4   = "10.99.7.0/26"
     }
     "license-server/ingress/tcp/7279/tier:ddc" = {
@@ -170,14 +162,6 @@ locals {
       from_port   = 7279
       to_port     = 7279
       tier        = "ddc"
-    }
-    "license-server/ingress/tcp/8082-8083/10.99.7.0/26" = {
-      group       = "license-server"
-      description = "Web console of the License Server; Licensing web service, for administrators and controllers"
-      ip_protocol = "tcp"
-      from_port   = 8082
-      to_port     = 8083
-      cidr_ipv4   = "10.99.7.0/26"
     }
     "license-server/ingress/tcp/8083/tier:ddc" = {
       group       = "license-server"
@@ -194,6 +178,22 @@ locals {
       from_port   = 27000
       to_port     = 27000
       tier        = "ddc"
+    }
+    "license-server/ingress/tcp/80/10.99.7.0/26" = {
+      group       = "license-server"
+      description = "Configuration service of the licensing PowerShell snap-in"
+      ip_protocol = "tcp"
+      from_port   = 80
+      to_port     = 80
+      cidr_ipv4   = "10.99.7.0/26"
+    }
+    "license-server/ingress/tcp/8082-8083/10.99.7.0/26" = {
+      group       = "license-server"
+      description = "Web console of the License Server; Licensing web service, for administrators and controllers"
+      ip_protocol = "tcp"
+      from_port   = 8082
+      to_port     = 8083
+      cidr_ipv4   = "10.99.7.0/26"
     }
     "sql/ingress/tcp/1433/tier:ddc" = {
       group       = "sql"
@@ -222,14 +222,6 @@ locals {
   }
 
   egress_rules = {
-    "ddc/egress/tcp/53/123456789012/sg-0f1e2d3c4b5a69788" = {
-      group             = "ddc"
-      description       = "Name resolution by Windows servers"
-      ip_protocol       = "tcp"
-      from_port         = 53
-      to_port           = 53
-      security_group_id = "123456789012/sg-0f1e2d3c4b5a69788"
-    }
     "ddc/egress/tcp/80/tier:ddc" = {
       group       = "ddc"
       description = "Communication among controllers"
@@ -237,22 +229,6 @@ locals {
       from_port   = 80
       to_port     = 80
       tier        = "ddc"
-    }
-    "ddc/egress/tcp/80/10.50.0.0/17" = {
-      group       = "ddc"
-      description = "Requests of controllers to session hosts about sessions and processes"
-      ip_protocol = "tcp"
-      from_port   = 80
-      to_port     = 80
-      cidr_ipv4   = "10.50.0.0/17"
-    }
-    "ddc/egress/tcp/88/123456789012/sg-0f1e2d3c4b5a69788" = {
-      group             = "ddc"
-      description       = "Kerberos authentication of Windows servers"
-      ip_protocol       = "tcp"
-      from_port         = 88
-      to_port           = 88
-      security_group_id = "123456789012/sg-0f1e2d3c4b5a69788"
     }
     "ddc/egress/tcp/89/tier:ddc" = {
       group       = "ddc"
@@ -262,13 +238,61 @@ locals {
       to_port     = 89
       tier        = "ddc"
     }
-    "ddc/egress/tcp/89/10.50.0.0/17" = {
+    "ddc/egress/tcp/9095/tier:ddc" = {
       group       = "ddc"
-      description = "Local Host Cache between controllers and session hosts"
+      description = "Orchestration service among controllers"
       ip_protocol = "tcp"
-      from_port   = 89
-      to_port     = 89
-      cidr_ipv4   = "10.50.0.0/17"
+      from_port   = 9095
+      to_port     = 9095
+      tier        = "ddc"
+    }
+    "ddc/egress/tcp/7279/tier:license-server" = {
+      group       = "ddc"
+      description = "Check-out and return of licences at the vendor daemon"
+      ip_protocol = "tcp"
+      from_port   = 7279
+      to_port     = 7279
+      tier        = "license-server"
+    }
+    "ddc/egress/tcp/8083/tier:license-server" = {
+      group       = "ddc"
+      description = "Licensing web service, for administrators and controllers"
+      ip_protocol = "tcp"
+      from_port   = 8083
+      to_port     = 8083
+      tier        = "license-server"
+    }
+    "ddc/egress/tcp/27000/tier:license-server" = {
+      group       = "ddc"
+      description = "First contact of components that ask for licences"
+      ip_protocol = "tcp"
+      from_port   = 27000
+      to_port     = 27000
+      tier        = "license-server"
+    }
+    "ddc/egress/tcp/1433/tier:sql" = {
+      group       = "ddc"
+      description = "Access of controllers to the site databases"
+      ip_protocol = "tcp"
+      from_port   = 1433
+      to_port     = 1433
+      tier        = "sql"
+    }
+    "ddc/egress/tcp/53/123456789012/sg-0f1e2d3c4b5a69788" = {
+      group             = "ddc"
+      description       = "Name resolution by Windows servers"
+      ip_protocol       = "tcp"
+      from_port         = 53
+      to_port           = 53
+      security_group_id = "123456789012/sg-0f1e2d3c4b5a69788"
+    }
+    "ddc/egress/tcp/88/123456789012/sg-0f1e2d3c4b5a69788" = {
+      group             = "ddc"
+      description       = "Kerberos authentication of Windows servers"
+      ip_protocol       = "tcp"
+      from_port         = 88
+      to_port           = 88
+      security_group_id = "123456789012/sg-0f1e2d3c4b5a69788"
     }
     "ddc/egress/tcp/135/123456789012/sg-0f1e2d3c4b5a69788" = {
       group             = "ddc"
@@ -310,14 +334,6 @@ locals {
       to_port           = 636
       security_group_id = "123456789012/sg-0f1e2d3c4b5a69788"
     }
-    "ddc/egress/tcp/1433/tier:sql" = {
-      group       = "ddc"
-      description = "Access of controllers to the site databases"
-      ip_protocol = "tcp"
-      from_port   = 1433
-      to_port     = 1433
-      tier        = "sql"
-    }
     "ddc/egress/tcp/3268-3269/123456789012/sg-0f1e2d3c4b5a69788" = {
       group             = "ddc"
       description       = "Queries of Windows servers to the global catalogue, plain and over TLS"
@@ -325,38 +341,6 @@ locals {
       from_port         = 3268
       to_port           = 3269
       security_group_id = "123456789012/sg-0f1e2d3c4b5a69788"
-    }
-    "ddc/egress/tcp/7279/tier:license-server" = {
-      group       = "ddc"
-      description = "Check-out and return of licences at the vendor daemon"
-      ip_protocol = "tcp"
-      from_port   = 7279
-      to_port     = 7279
-      tier        = "license-server"
-    }
-    "ddc/egress/tcp/8083/tier:license-server" = {
-      group       = "ddc"
-      description = "Licensing web service, for administrators and controllers"
-      ip_protocol = "tcp"
-      from_port   = 8083
-      to_port     = 8083
-      tier        = "license-server"
-    }
-    "ddc/egress/tcp/9095/tier:ddc" = {
-      group       = "ddc"
-      description = "Orchestration service among controllers"
-      ip_protocol = "tcp"
-      from_port   = 9095
-      to_port     = 9095
-      tier        = "ddc"
-    }
-    "ddc/egress/tcp/27000/tier:license-server" = {
-      group       = "ddc"
-      description = "First contact of components that ask for licences"
-      ip_protocol = "tcp"
-      from_port   = 27000
-      to_port     = 27000
-      tier        = "license-server"
     }
     "ddc/egress/tcp/49152-65535/123456789012/sg-0f1e2d3c4b5a69788" = {
       group             = "ddc"
@@ -406,21 +390,21 @@ locals {
       to_port           = 464
       security_group_id = "123456789012/sg-0f1e2d3c4b5a69788"
     }
-    "gateway/egress/tcp/22/tier:gateway" = {
-      group       = "gateway"
-      description = "File synchronization over SSH within an ADC high availability pair"
+    "ddc/egress/tcp/80/10.50.0.0/17" = {
+      group       = "ddc"
+      description = "Requests of controllers to session hosts about sessions and processes"
       ip_protocol = "tcp"
-      from_port   = 22
-      to_port     = 22
-      tier        = "gateway"
+      from_port   = 80
+      to_port     = 80
+      cidr_ipv4   = "10.50.0.0/17"
     }
-    "gateway/egress/tcp/53/123456789012/sg-0f1e2d3c4b5a69788" = {
-      group             = "gateway"
-      description       = "Name resolution by the ADC"
-      ip_protocol       = "tcp"
-      from_port         = 53
-      to_port           = 53
-      security_group_id = "123456789012/sg-0f1e2d3c4b5a69788"
+    "ddc/egress/tcp/89/10.50.0.0/17" = {
+      group       = "ddc"
+      description = "Local Host Cache between controllers and session hosts"
+      ip_protocol = "tcp"
+      from_port   = 89
+      to_port     = 89
+      cidr_ipv4   = "10.50.0.0/17"
     }
     "gateway/egress/tcp/443/tier:ddc" = {
       group       = "gateway"
@@ -430,29 +414,13 @@ locals {
       to_port     = 443
       tier        = "ddc"
     }
-    "gateway/egress/tcp/443/tier:storefront" = {
+    "gateway/egress/tcp/22/tier:gateway" = {
       group       = "gateway"
-      description = "Access of the gateway to StoreFront"
+      description = "File synchronization over SSH within an ADC high availability pair"
       ip_protocol = "tcp"
-      from_port   = 443
-      to_port     = 443
-      tier        = "storefront"
-    }
-    "gateway/egress/tcp/443/10.50.0.0/17" = {
-      group       = "gateway"
-      description = "HDX sessions proxied by the gateway over TLS and DTLS"
-      ip_protocol = "tcp"
-      from_port   = 443
-      to_port     = 443
-      cidr_ipv4   = "10.50.0.0/17"
-    }
-    "gateway/egress/tcp/636/123456789012/sg-0f1e2d3c4b5a69788" = {
-      group             = "gateway"
-      description       = "Authentication over LDAP with TLS from the NSIP; Authentication over LDAP with TLS from the SNIP"
-      ip_protocol       = "tcp"
-      from_port         = 636
-      to_port           = 636
-      security_group_id = "123456789012/sg-0f1e2d3c4b5a69788"
+      from_port   = 22
+      to_port     = 22
+      tier        = "gateway"
     }
     "gateway/egress/tcp/3008/tier:gateway" = {
       group       = "gateway"
@@ -462,6 +430,38 @@ locals {
       to_port     = 3008
       tier        = "gateway"
     }
+    "gateway/egress/udp/3003/tier:gateway" = {
+      group       = "gateway"
+      description = "Heartbeats between the two nodes of an ADC high availability pair"
+      ip_protocol = "udp"
+      from_port   = 3003
+      to_port     = 3003
+      tier        = "gateway"
+    }
+    "gateway/egress/tcp/443/tier:storefront" = {
+      group       = "gateway"
+      description = "Access of the gateway to StoreFront"
+      ip_protocol = "tcp"
+      from_port   = 443
+      to_port     = 443
+      tier        = "storefront"
+    }
+    "gateway/egress/tcp/53/123456789012/sg-0f1e2d3c4b5a69788" = {
+      group             = "gateway"
+      description       = "Name resolution by the ADC"
+      ip_protocol       = "tcp"
+      from_port         = 53
+      to_port           = 53
+      security_group_id = "123456789012/sg-0f1e2d3c4b5a69788"
+    }
+    "gateway/egress/tcp/636/123456789012/sg-0f1e2d3c4b5a69788" = {
+      group             = "gateway"
+      description       = "Authentication over LDAP with TLS from the NSIP; Authentication over LDAP with TLS from the SNIP"
+      ip_protocol       = "tcp"
+      from_port         = 636
+      to_port           = 636
+      security_group_id = "123456789012/sg-0f1e2d3c4b5a69788"
+    }
     "gateway/egress/udp/53/123456789012/sg-0f1e2d3c4b5a69788" = {
       group             = "gateway"
       description       = "Name resolution by the ADC"
@@ -470,6 +470,14 @@ locals {
       to_port           = 53
       security_group_id = "123456789012/sg-0f1e2d3c4b5a69788"
     }
+    "gateway/egress/tcp/443/10.50.0.0/17" = {
+      group       = "gateway"
+      description = "HDX sessions proxied by the gateway over TLS and DTLS"
+      ip_protocol = "tcp"
+      from_port   = 443
+      to_port     = 443
+      cidr_ipv4   = "10.50.0.0/17"
+    }
     "gateway/egress/udp/443/10.50.0.0/17" = {
       group       = "gateway"
       description = "HDX sessions proxied by the gateway over TLS and DTLS"
@@ -477,14 +485,6 @@ locals {
       from_port   = 443
       to_port     = 443
       cidr_ipv4   = "10.50.0.0/17"
-    }
-    "gateway/egress/udp/3003/tier:gateway" = {
-      group       = "gateway"
-      description = "Heartbeats between the two nodes of an ADC high availability pair"
-      ip_protocol = "udp"
-      from_port   = 3003
-      to_port     = 3003
-      tier        = "gateway"
     }
     "license-server/egress/tcp/53/123456789012/sg-0f1e2d3c4b5a69788" = {
       group             = "license-server"
@@ -710,6 +710,22 @@ locals {
       to_port           = 464
       security_group_id = "123456789012/sg-0f1e2d3c4b5a69788"
     }
+    "storefront/egress/tcp/443/tier:ddc" = {
+      group       = "storefront"
+      description = "Requests of StoreFront to controllers for apps and desktops"
+      ip_protocol = "tcp"
+      from_port   = 443
+      to_port     = 443
+      tier        = "ddc"
+    }
+    "storefront/egress/tcp/8090/tier:storefront" = {
+      group       = "storefront"
+      description = "Replication within a StoreFront server group on a pinned port"
+      ip_protocol = "tcp"
+      from_port   = 8090
+      to_port     = 8090
+      tier        = "storefront"
+    }
     "storefront/egress/tcp/53/123456789012/sg-0f1e2d3c4b5a69788" = {
       group             = "storefront"
       description       = "Name resolution by Windows servers"
@@ -742,14 +758,6 @@ locals {
       to_port           = 389
       security_group_id = "123456789012/sg-0f1e2d3c4b5a69788"
     }
-    "storefront/egress/tcp/443/tier:ddc" = {
-      group       = "storefront"
-      description = "Requests of StoreFront to controllers for apps and desktops"
-      ip_protocol = "tcp"
-      from_port   = 443
-      to_port     = 443
-      tier        = "ddc"
-    }
     "storefront/egress/tcp/445/123456789012/sg-0f1e2d3c4b5a69788" = {
       group             = "storefront"
       description       = "Group policies and logon scripts of Windows servers"
@@ -781,14 +789,6 @@ locals {
       from_port         = 3268
       to_port           = 3269
       security_group_id = "123456789012/sg-0f1e2d3c4b5a69788"
-    }
-    "storefront/egress/tcp/8090/tier:storefront" = {
-      group       = "storefront"
-      description = "Replication within a StoreFront server group on a pinned port"
-      ip_protocol = "tcp"
-      from_port   = 8090
-      to_port     = 8090
-      tier        = "storefront"
     }
     "storefront/egress/tcp/49152-65535/123456789012/sg-0f1e2d3c4b5a69788" = {
       group             = "storefront"

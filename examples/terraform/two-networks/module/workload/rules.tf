@@ -19,22 +19,6 @@ locals {
   }
 
   ingress_rules = {
-    "vda/ingress/tcp/80/10.40.2.0/27" = {
-      group       = "vda"
-      description = "Requests of controllers to session hosts about sessions and processes"
-      ip_protocol = "tcp"
-      from_port   = 80
-      to_port     = 80
-      cidr_ipv4   = "10.40.2.0/27"
-    }
-    "vda/ingress/tcp/89/10.40.2.0/27" = {
-      group       = "vda"
-      description = "Local Host Cache between controllers and session hosts"
-      ip_protocol = "tcp"
-      from_port   = 89
-      to_port     = 89
-      cidr_ipv4   = "10.40.2.0/27"
-    }
     "vda/ingress/tcp/443/10.40.0.0/27" = {
       group       = "vda"
       description = "HDX sessions proxied by the gateway over TLS and DTLS"
@@ -51,6 +35,22 @@ locals {
       to_port     = 443
       cidr_ipv4   = "10.40.0.0/27"
     }
+    "vda/ingress/tcp/80/10.40.2.0/27" = {
+      group       = "vda"
+      description = "Requests of controllers to session hosts about sessions and processes"
+      ip_protocol = "tcp"
+      from_port   = 80
+      to_port     = 80
+      cidr_ipv4   = "10.40.2.0/27"
+    }
+    "vda/ingress/tcp/89/10.40.2.0/27" = {
+      group       = "vda"
+      description = "Local Host Cache between controllers and session hosts"
+      ip_protocol = "tcp"
+      from_port   = 89
+      to_port     = 89
+      cidr_ipv4   = "10.40.2.0/27"
+    }
   }
 
   egress_rules = {
@@ -61,14 +61,6 @@ locals {
       from_port         = 53
       to_port           = 53
       security_group_id = "123456789012/sg-0f1e2d3c4b5a69788"
-    }
-    "vda/egress/tcp/80/10.40.2.0/27" = {
-      group       = "vda"
-      description = "Registration and status reports of session hosts to controllers"
-      ip_protocol = "tcp"
-      from_port   = 80
-      to_port     = 80
-      cidr_ipv4   = "10.40.2.0/27"
     }
     "vda/egress/tcp/88/123456789012/sg-0f1e2d3c4b5a69788" = {
       group             = "vda"
@@ -173,6 +165,14 @@ locals {
       from_port         = 464
       to_port           = 464
       security_group_id = "123456789012/sg-0f1e2d3c4b5a69788"
+    }
+    "vda/egress/tcp/80/10.40.2.0/27" = {
+      group       = "vda"
+      description = "Registration and status reports of session hosts to controllers"
+      ip_protocol = "tcp"
+      from_port   = 80
+      to_port     = 80
+      cidr_ipv4   = "10.40.2.0/27"
     }
   }
 }

@@ -46,20 +46,28 @@ locals {
   }
 
   ingress_rules = {
-    "controllers/ingress/icmp/8.any/10.99.7.0/25" = {
-      group       = "controllers/2"
-      description = "Servers are patched over WinRM from the administration subnet"
-      ip_protocol = "icmp"
-      from_port   = 8
-      to_port     = -1
-      cidr_ipv4   = "10.99.7.0/25"
-    }
     "controllers/ingress/tcp/80/tier:controllers" = {
       group       = "controllers/2"
       description = "Communication among controllers"
       ip_protocol = "tcp"
       from_port   = 80
       to_port     = 80
+      tier        = "controllers"
+    }
+    "controllers/ingress/tcp/89/tier:controllers" = {
+      group       = "controllers/2"
+      description = "Local Host Cache among controllers"
+      ip_protocol = "tcp"
+      from_port   = 89
+      to_port     = 89
+      tier        = "controllers"
+    }
+    "controllers/ingress/tcp/9095/tier:controllers" = {
+      group       = "controllers/2"
+      description = "Orchestration service among controllers"
+      ip_protocol = "tcp"
+      from_port   = 9095
+      to_port     = 9095
       tier        = "controllers"
     }
     "controllers/ingress/tcp/80/tier:hosts" = {
@@ -70,14 +78,6 @@ locals {
       to_port     = 80
       tier        = "hosts"
     }
-    "controllers/ingress/tcp/89/tier:controllers" = {
-      group       = "controllers/2"
-      description = "Local Host Cache among controllers"
-      ip_protocol = "tcp"
-      from_port   = 89
-      to_port     = 89
-      tier        = "controllers"
-    }
     "controllers/ingress/tcp/443/tier:storefront" = {
       group       = "controllers/3"
       description = "Requests of StoreFront to controllers for apps and desktops"
@@ -85,6 +85,14 @@ locals {
       from_port   = 443
       to_port     = 443
       tier        = "storefront"
+    }
+    "controllers/ingress/icmp/8.any/10.99.7.0/25" = {
+      group       = "controllers/2"
+      description = "Servers are patched over WinRM from the administration subnet"
+      ip_protocol = "icmp"
+      from_port   = 8
+      to_port     = -1
+      cidr_ipv4   = "10.99.7.0/25"
     }
     "controllers/ingress/tcp/443/10.99.7.0/25" = {
       group       = "controllers"
@@ -102,22 +110,6 @@ locals {
       to_port     = 5986
       cidr_ipv4   = "10.99.7.0/25"
     }
-    "controllers/ingress/tcp/9095/tier:controllers" = {
-      group       = "controllers/2"
-      description = "Orchestration service among controllers"
-      ip_protocol = "tcp"
-      from_port   = 9095
-      to_port     = 9095
-      tier        = "controllers"
-    }
-    "hosts/ingress/icmp/8.any/10.99.7.0/25" = {
-      group       = "hosts"
-      description = "Servers are patched over WinRM from the administration subnet"
-      ip_protocol = "icmp"
-      from_port   = 8
-      to_port     = -1
-      cidr_ipv4   = "10.99.7.0/25"
-    }
     "hosts/ingress/tcp/80/tier:controllers" = {
       group       = "hosts"
       description = "Requests of controllers to session hosts about sessions and processes"
@@ -133,6 +125,14 @@ locals {
       from_port   = 89
       to_port     = 89
       tier        = "controllers"
+    }
+    "hosts/ingress/icmp/8.any/10.99.7.0/25" = {
+      group       = "hosts"
+      description = "Servers are patched over WinRM from the administration subnet"
+      ip_protocol = "icmp"
+      from_port   = 8
+      to_port     = -1
+      cidr_ipv4   = "10.99.7.0/25"
     }
     "hosts/ingress/tcp/5985-5986/10.99.7.0/25" = {
       group       = "hosts"
@@ -201,14 +201,6 @@ locals {
       to_port     = 80
       tier        = "controllers"
     }
-    "controllers/egress/tcp/80/tier:hosts" = {
-      group       = "controllers"
-      description = "Requests of controllers to session hosts about sessions and processes"
-      ip_protocol = "tcp"
-      from_port   = 80
-      to_port     = 80
-      tier        = "hosts"
-    }
     "controllers/egress/tcp/89/tier:controllers" = {
       group       = "controllers"
       description = "Local Host Cache among controllers"
@@ -217,14 +209,6 @@ locals {
       to_port     = 89
       tier        = "controllers"
     }
-    "controllers/egress/tcp/89/tier:hosts" = {
-      group       = "controllers"
-      description = "Local Host Cache between controllers and session hosts"
-      ip_protocol = "tcp"
-      from_port   = 89
-      to_port     = 89
-      tier        = "hosts"
-    }
     "controllers/egress/tcp/9095/tier:controllers" = {
       group       = "controllers"
       description = "Orchestration service among controllers"
@@ -232,6 +216,22 @@ locals {
       from_port   = 9095
       to_port     = 9095
       tier        = "controllers"
+    }
+    "controllers/egress/tcp/80/tier:hosts" = {
+      group       = "controllers"
+      description = "Requests of controllers to session hosts about sessions and processes"
+      ip_protocol = "tcp"
+      from_port   = 80
+      to_port     = 80
+      tier        = "hosts"
+    }
+    "controllers/egress/tcp/89/tier:hosts" = {
+      group       = "controllers"
+      description = "Local Host Cache between controllers and session hosts"
+      ip_protocol = "tcp"
+      from_port   = 89
+      to_port     = 89
+      tier        = "hosts"
     }
     "hosts/egress/tcp/80/tier:controllers" = {
       group       = "hosts"
