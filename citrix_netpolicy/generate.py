@@ -299,6 +299,7 @@ def options_of(deployment: Deployment, network: str, succession: Succession | No
         bicep_api_version=chosen.bicep_api_version,
         attach=chosen.attach,
         aws_provider=chosen.aws_provider,
+        exclusive=chosen.exclusive is not False,
         accepted=frozenset(
             (item.finding, found.keys.get(subject, subject))
             for item in deployment.accept

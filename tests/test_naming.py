@@ -311,3 +311,12 @@ def test_a_group_that_exists_is_not_made_by_the_api() -> None:
     with pytest.raises(ValueError, match=SG):
         groups["ddc"].create_request("vpc-1")
     assert not groups["vda"].id
+
+
+def test_rules_made_by_hand_may_stay_with_version_6() -> None:
+    network = {"cloud": "aws", "aws-provider": 6, "exclusive": False}
+    module = run(site(networks={"main": network}), "terraform")
+    folder.read(_ours(module), "terraform", "aws")
+    assert "exclusive" not in module.files["main.tf"]
+    assert "neither seen nor removed" in module.files["README.md"]
+    assert "var.region" in module.files["main.tf"]

@@ -486,6 +486,8 @@ def _check_terraform_aws(files: Mapping[str, str]) -> None:
     context = {
         "provider": found[0] if found else None,
         "providers": aws_terraform.PROVIDERS,
+        # Both are modules of ours; which of them this is, the deployment says.
+        "is_exclusive": '"aws_vpc_security_group_rules_exclusive"' in files["main.tf"],
         "has_existing": any("id" in group for group in groups),
         "has_exact": any("exact" in group for group in groups),
     }

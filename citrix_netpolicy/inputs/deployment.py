@@ -275,6 +275,10 @@ class Network(Part):
         default=None,
         description="in AWS: the major version of the Terraform provider; both work when left out",
     )
+    exclusive: StrictBool | None = Field(
+        default=None,
+        description="in AWS with provider 6: whether rules made by hand are revoked; they are when left out",
+    )
     naming: Naming = Field(default_factory=Naming, description="how its groups are called")
     bicep_api_version: ApiVersion = Field(
         default="2025-05-01", description="in Azure: the version of the Microsoft.Network API in Bicep"
@@ -1072,6 +1076,10 @@ class Deployment(Model):  # noqa: PLW1641 - it holds maps, so it has no hash
             if network.aws_provider is not None and network.cloud != "aws":
                 path: DataPath = ("networks", name, "aws-provider")
                 yield self.problem("wrong-cloud", path, "`aws-provider` is for AWS", "leave it out")
+            if network.exclusive and network.aws_provider != 6:
+                message = "only version 6 of the AWS provider knows the rules of a group as a whole"
+                hint = "add `aws-provider: 6`, or leave it out"
+                yield self.problem("contradiction", ("networks", name, "exclusive"), message, hint)
 
     def _group_problems(self) -> Iterator[Problem]:
         """Find groups that cannot be those of their tiers."""

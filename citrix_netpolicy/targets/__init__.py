@@ -54,6 +54,7 @@ class Options:
 
     `deployment` is the name that the names of groups begin with, `network` that of the network. The quotas
     are those of an AWS account. `accepted` holds the losses that the deployment accepts, as code and tier.
+    `exclusive` says whether rules made by hand are revoked, where the provider can.
     `attach` says what groups of Azure are attached to, `ends` who stands behind prefixes, and `names` what
     groups are called. Tiers are known by their keys.
     """
@@ -67,6 +68,7 @@ class Options:
     accepted: frozenset[tuple[str, str]] = frozenset()
     ends: Ends = field(default_factory=Ends)
     aws_provider: Literal[5, 6] | None = None
+    exclusive: bool = True
     names: Names = field(default_factory=Names)
 
     def group_name(self, cloud: Literal["aws", "azure"], tier: str) -> str:

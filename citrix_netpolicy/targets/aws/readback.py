@@ -277,7 +277,8 @@ _WIRING: Final = {
 def _hold_wiring(files: Mapping[str, str], *, has_exact: bool, has_existing: bool) -> None:
     """Hold the resources of the module against what a rule has to become. Raises LayoutError."""
     of = "local.all_groups" if has_existing else "aws_security_group.tier"
-    is_version_6 = '"aws_vpc_security_group_rules_exclusive"' in files["main.tf"]
+    is_exclusive = '"aws_vpc_security_group_rules_exclusive"' in files["main.tf"]
+    is_version_6 = 'variable "region"' in files["variables.tf"]
     region = {"region": "var.region"} if is_version_6 else {}
     own = "{ for key, group in local.groups : key => group if !can(group.id) }"
     prefix = '"${each.value.name}-"'
@@ -308,7 +309,7 @@ def _hold_wiring(files: Mapping[str, str], *, has_exact: bool, has_existing: boo
             "id": "each.value",
             "vpc_id": "var.vpc_id",
         }
-    if is_version_6:
+    if is_exclusive:
         exclusive = "{ for key, group in local.groups : key => group if try(group.exclusive, true) }"
         wanted["aws_vpc_security_group_rules_exclusive", "tier"] = {
             "for_each": exclusive if has_existing else "local.groups",

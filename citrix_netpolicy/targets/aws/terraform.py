@@ -53,6 +53,7 @@ def render(policy: Policy, options: Options, identities: Identities) -> Output:
         "name": options.deployment,
         "network": options.network,
         "provider": options.aws_provider,
+        "is_exclusive": options.aws_provider == 6 and options.exclusive,
         "providers": PROVIDERS,
         "groups": {group.key: _attributes(group, options) for group in groups},
         "has_existing": bool(options.names.existing),
