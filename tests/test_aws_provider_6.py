@@ -6,14 +6,12 @@ The stand-in is none of the provider: it knows the arguments, and keeps what was
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 from support import real
-from support.azurerm import mirror_config, standin_mirror
+from support.azurerm import terraform_with
 
 from citrix_netpolicy import render
 
@@ -27,26 +25,8 @@ SG: Final = "sg-0123456789abcdef0"
 @pytest.fixture(scope="module")
 def aws6(tmp_path_factory: pytest.TempPathFactory) -> real.Terraform:
     """Terraform with the stand-in, after one `init` that contacts nothing."""
-    binary = shutil.which("terraform")
-    if binary is None:
-        real.absent("there is no `terraform` on PATH")
-    folder = tmp_path_factory.mktemp("aws6")
-    config = folder / "terraform.rc"
-    environment = {
-        **{key: text for key, text in os.environ.items() if not key.startswith(("AWS_", "TF_"))},
-        "TF_CLI_CONFIG_FILE": str(config),
-        "TF_IN_AUTOMATION": "1",
-        "TF_CLI_ARGS": "-no-color",
-        "CHECKPOINT_DISABLE": "1",
-        "NO_PROXY": "127.0.0.1",
-    }
-    mirror = standin_mirror(folder, binary, environment, SCHEMA, "aws")
-    config.write_text(mirror_config(folder, mirror), encoding="utf-8")
-    initialized = folder / "initialized"
-    required = {"required_providers": {"aws": {"source": "hashicorp/aws"}}}
-    real.lay(initialized, {"main.tf.json": json.dumps({"terraform": required})})
-    terraform = real.Terraform(binary, environment, initialized)
-    terraform.run(initialized, "init", "-input=false")
+    terraform = terraform_with(tmp_path_factory.mktemp("aws6"), "aws", SCHEMA)
+    terraform.run(terraform.initialized, "init", "-input=false")
     return terraform
 
 

@@ -660,3 +660,17 @@ def test_a_file_beside_that_cannot_be_read_is_told(
     assert _compile(one, out) == 0
     (line,) = [line for line in capsys.readouterr().err.splitlines() if "[file-beside]" in line]
     assert "`more.tf` cannot be read" in line
+
+
+def test_a_file_beside_the_module_of_one_network_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, out = _file(tmp_path, TWO), tmp_path / "out"
+    assert _compile(file, out) == 0
+    for folder in (out, out / "west"):
+        (folder / "more.tf").write_text(BESIDE, encoding="utf-8")
+    capsys.readouterr()
+    assert _compile(file, out, "--format", "json") == 0
+    found = [one for one in json.loads(capsys.readouterr().out)["findings"] if one["code"] == "file-beside"]
+    # What stands above the modules belongs to none of them.
+    assert [one["locations"][0]["file"] for one in found] == [str(out / "west" / "more.tf")]

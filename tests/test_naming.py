@@ -320,3 +320,12 @@ def test_rules_made_by_hand_may_stay_with_version_6() -> None:
     assert "exclusive" not in module.files["main.tf"]
     assert "neither seen nor removed" in module.files["README.md"]
     assert "var.region" in module.files["main.tf"]
+
+
+def test_the_name_that_a_group_has_in_azure_may_become_its_own() -> None:
+    data = site("azure")
+    first = run(data, "terraform")
+    data["tiers"]["ddc"]["group"] = {"name": "nsg-site-ddc"}
+    second = run(data, "terraform", first.files)
+    assert not [finding for finding in second.findings if finding.code == "group-replaced"]
+    assert rules_of(second) == rules_of(first)

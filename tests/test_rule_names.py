@@ -97,7 +97,11 @@ def test_what_is_too_long_is_counted_and_never_cut() -> None:
     ports = [22, 53, 80, 88, 135, 161, 162, 389, 443, 445, 464, 636]
     name = name_of(block(("10.0.1.0/28",), *ports))
     assert name == "allow-ddc-to-app-ssh-dns-http-kerberos-rpc-epmap-snmp-snmptrap-ldap-and-4-more"
-    assert len(name_of(block(("10.0.1.0/28",), *ports), key="k" * 78)) <= LIMIT
+    assert len(name_of(block(("10.0.1.0/28",), *ports), key="k" * 78)) == LIMIT
+    # One word and a number remain where that is all that fits.
+    few = name_of(block(("10.0.1.0/28",), 2598, 1434, 443), key="k" * 30)
+    assert few == f"allow-ddc-to-{'k' * 30}-session-reliability-and-2-more"
+    assert name_of(block(("10.0.1.0/28",), 1494, 5985)) == "allow-ddc-to-app-ica-winrm"
 
 
 def test_rules_that_words_do_not_tell_apart_all_end_with_a_digest() -> None:
@@ -159,3 +163,9 @@ def test_ends_are_those_that_lie_in_the_addresses(ends: dict[str, set[int]], giv
     expected = largest | {name for name, held in ends.items() if held & rest}
     found = Ends({name: _as_prefixes(held) for name, held in ends.items()}).named(_as_prefixes(given_))
     assert found == tuple(sorted(expected))
+
+
+def test_an_address_right_behind_an_end_is_nobodys() -> None:
+    ends = Ends({"a": _as_prefixes({1, 2}), "b": _as_prefixes({3, 4})})
+    assert ends.named(_as_prefixes({1, 2, 3})) == ("a", "b")
+    assert ends.named(_as_prefixes({1, 2})) == ("a",)

@@ -98,41 +98,46 @@ def _told(diagnostic: Mapping[str, Any]) -> str:
 @pytest.fixture(scope="session")
 def azurerm(tmp_path_factory: pytest.TempPathFactory) -> Azurerm:
     """Terraform with the stand-in for azurerm or the real one, after one `init` that contacts nothing."""
+    folder = tmp_path_factory.mktemp("azurerm")
+    plugins = os.environ.get(PLUGINS)
+    terraform = terraform_with(folder, "azurerm", _SCHEMA, Path(plugins).absolute() if plugins else None)
+    helper = Azurerm(terraform, standin=not plugins)
+    done = helper.run(terraform.initialized, "init", "-input=false")
+    if done.returncode:
+        said = " ".join(done.stderr.split())
+        if plugins:
+            real.absent(f"`terraform init` does not get the azurerm provider from {plugins}: {said}")
+        pytest.fail(f"`terraform init` does not take the stand-in for azurerm: {said}")
+    return helper
+
+
+def terraform_with(folder: Path, provider: str, schema: Path, mirror: Path | None = None) -> real.Terraform:
+    """Return a Terraform that knows one provider, from a mirror or as a stand-in; nothing is contacted.
+
+    Its `initialized` is a root that asks for that provider and has not gone through `init`.
+    """
     binary = shutil.which("terraform")
     if binary is None:
         real.absent("there is no `terraform` on PATH")
-    folder = tmp_path_factory.mktemp("azurerm")
     config = folder / "terraform.rc"
+    foreign = ("ARM_", "AWS_", "AZURE_", "TF_")
     environment = {
-        **{key: text for key, text in os.environ.items() if not key.startswith(("ARM_", "AZURE_", "TF_"))},
+        **{key: text for key, text in os.environ.items() if not key.startswith(foreign)},
         "TF_CLI_CONFIG_FILE": str(config),
         "TF_IN_AUTOMATION": "1",
         "TF_CLI_ARGS": "-no-color",
         "CHECKPOINT_DISABLE": "1",
         "NO_PROXY": "127.0.0.1",
     }
-    plugins = os.environ.get(PLUGINS)
-    mirror = (
-        Path(plugins).absolute()
-        if plugins
-        else standin_mirror(folder, binary, environment, _SCHEMA, "azurerm")
-    )
-    config.write_text(mirror_config(folder, mirror), encoding="utf-8")
+    mirror = mirror or _standin_mirror(folder, binary, environment, schema, provider)
+    config.write_text(_mirror_config(folder, mirror), encoding="utf-8")
     initialized = folder / "initialized"
-    required = {"required_providers": {"azurerm": {"source": "hashicorp/azurerm"}}}
+    required = {"required_providers": {provider: {"source": f"hashicorp/{provider}"}}}
     real.lay(initialized, {"main.tf.json": json.dumps({"terraform": required})})
-    terraform = real.Terraform(binary, environment, initialized)
-    helper = Azurerm(terraform, standin=not plugins)
-    done = helper.run(initialized, "init", "-input=false")
-    if done.returncode:
-        said = " ".join(done.stderr.split())
-        if plugins:
-            real.absent(f"`terraform init` does not get the azurerm provider from {mirror}: {said}")
-        pytest.fail(f"`terraform init` does not take the stand-in for azurerm: {said}")
-    return helper
+    return real.Terraform(binary, environment, initialized)
 
 
-def standin_mirror(
+def _standin_mirror(
     folder: Path, binary: str, environment: Mapping[str, str], schema: Path, provider: str
 ) -> Path:
     """Return a filesystem mirror that holds the stand-in for a provider: `azurerm` or `aws`."""
@@ -164,7 +169,7 @@ def standin_mirror(
     return mirror
 
 
-def mirror_config(folder: Path, mirror: Path) -> str:
+def _mirror_config(folder: Path, mirror: Path) -> str:
     """Return a Terraform CLI configuration: providers from a mirror, and from nowhere else."""
     cache = folder / "plugin-cache"
     cache.mkdir()

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from tf import runner, types  # type: ignore[import-untyped]
-from tf.iface import Provider, Resource  # type: ignore[import-untyped]
+from tf.iface import Provider  # type: ignore[import-untyped]
 
 from support.standin.limits import problems
 from support.standin.process import end_with_parent
-from support.standin.schema import schema_of
+from support.standin.schema import Echo, schema_of
 
 # azurerm makes these anew when one of these arguments changes; the schema does not tell.
 _FORCES_NEW: Final = {
@@ -52,22 +52,8 @@ _PROVIDER: Final = {
 }
 
 
-class _Echo(Resource):  # type: ignore[misc]
+class _Echo(Echo):
     """A resource that is whatever was planned."""
-
-    type_name: str
-    schema: Any
-
-    def __init__(self, provider: _Azurerm) -> None:
-        self.provider = provider
-
-    @classmethod
-    def get_name(cls) -> str:
-        return cls.type_name
-
-    @classmethod
-    def get_schema(cls) -> Any:
-        return cls.schema
 
     def validate(self, diags: Any, type_name: str, config: dict[str, Any]) -> None:
         for problem in problems(type_name, config):
@@ -89,14 +75,8 @@ class _Echo(Resource):  # type: ignore[misc]
         ]
         return [] if written[0] in ("list", "set") else None
 
-    def read(self, ctx: Any, current: dict[str, Any]) -> dict[str, Any]:
-        return current
-
     def update(self, ctx: Any, current: dict[str, Any], planned: dict[str, Any]) -> dict[str, Any]:
         return planned
-
-    def delete(self, ctx: Any, current: dict[str, Any]) -> None:
-        return None
 
 
 class _Azurerm(Provider):  # type: ignore[misc]

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from tf import runner, types  # type: ignore[import-untyped]
-from tf.iface import DataSource, Provider, Resource  # type: ignore[import-untyped]
+from tf.iface import DataSource, Provider  # type: ignore[import-untyped]
 
 from support.standin.process import end_with_parent
-from support.standin.schema import schema_of
+from support.standin.schema import Echo, schema_of
 
 BY_HAND: Final = "STANDIN_AWS_BY_HAND"
 EXCLUSIVE: Final = "aws_vpc_security_group_rules_exclusive"
@@ -30,22 +30,8 @@ _RULE_FORCES_NEW: Final = {"security_group_id", "region"}
 _PROVIDER: Final = {"attributes": {"region": {"type": "string", "optional": True}}}
 
 
-class _Echo(Resource):  # type: ignore[misc]
+class _Echo(Echo):
     """A resource that is whatever was planned."""
-
-    type_name: str
-    schema: Any
-
-    def __init__(self, provider: Any) -> None:
-        self.provider = provider
-
-    @classmethod
-    def get_name(cls) -> str:
-        return cls.type_name
-
-    @classmethod
-    def get_schema(cls) -> Any:
-        return cls.schema
 
     def validate(self, diags: Any, type_name: str, config: dict[str, Any]) -> None:
         if isinstance(config.get("name"), str) and isinstance(config.get("name_prefix"), str):
@@ -77,9 +63,6 @@ class _Echo(Resource):  # type: ignore[misc]
 
     def update(self, ctx: Any, current: dict[str, Any], planned: dict[str, Any]) -> dict[str, Any]:
         return {name: current[name] if value is types.Unknown else value for name, value in planned.items()}
-
-    def delete(self, ctx: Any, current: dict[str, Any]) -> None:
-        return None
 
 
 class _Group(DataSource):  # type: ignore[misc]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tf import types  # type: ignore[import-untyped]
 from tf.gen import tfplugin_pb2 as pb  # type: ignore[import-untyped]
+from tf.iface import Resource  # type: ignore[import-untyped]
 from tf.schema import Attribute, Block, NestedBlock, NestMode, Schema  # type: ignore[import-untyped]
 
 if TYPE_CHECKING:
@@ -76,3 +77,30 @@ def schema_of(written: dict[str, Any], forces_new: Collection[str] = ()) -> Any:
     """Return a schema; a change of an argument in `forces_new` makes a resource anew."""
     attributes, blocks = _content(written["block"], forces_new)
     return Schema(attributes, written["version"], blocks)
+
+
+class Echo(Resource):  # type: ignore[misc]
+    """A resource that is whatever was planned."""
+
+    type_name: str
+    schema: Any
+
+    def __init__(self, provider: Any) -> None:
+        self.provider = provider
+
+    @classmethod
+    def get_name(cls) -> str:
+        """Return the type that Terraform knows it by."""
+        return cls.type_name
+
+    @classmethod
+    def get_schema(cls) -> Any:
+        """Return its schema."""
+        return cls.schema
+
+    def read(self, ctx: Any, current: dict[str, Any]) -> dict[str, Any]:
+        """Return what is there, which is what was planned."""
+        return current
+
+    def delete(self, ctx: Any, current: dict[str, Any]) -> None:
+        """Forget it."""
