@@ -334,7 +334,10 @@ def _read_bicep(
     said = _Said(keys)
     tiers: dict[str, str] = {}
     for ids in _IDS_OF.findall(text):
+        _hold_texts(text, *ids)
         for quoted, plain, symbol in _ID_OF.findall(ids[1]):
+            if symbol in tiers:
+                raise LayoutError(f"the id of `{symbol}` is given twice")
             tiers[symbol] = plain or _meaning(quoted)
     asgs: dict[str, str] = {}
     cursor = Cursor("main.bicep", text)
@@ -353,6 +356,18 @@ def _read_bicep(
     if number != len(re.findall(r"^(?:resource|module|var)\b", text, re.MULTILINE)):
         raise LayoutError("`main.bicep` has a resource, a module or a variable that is not ours")
     return said.grants
+
+
+def _hold_texts(text: str, kind: str, ids: str) -> None:
+    """Hold the type and the other outputs of a module against the ids that it gives. Raises LayoutError."""
+    members = re.sub(r": [A-Za-z0-9_]+\.id$", ": string", ids, flags=re.MULTILINE)
+    wanted = [f"\ntype {kind}SecurityGroupTexts = {{\n{members}}}\n"]
+    if kind == "network":
+        names = re.sub(r"\.id$", ".name", ids, flags=re.MULTILINE)
+        wanted.append(f"\noutput networkSecurityGroupNames networkSecurityGroupTexts = {{\n{names}}}\n")
+    for block in wanted:
+        if text.count(block) != 1:
+            raise LayoutError(f"`{block.split()[1]}` does not say what the ids of its groups do")
 
 
 def _meaning(inner: str) -> str:
