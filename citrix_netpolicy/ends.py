@@ -36,7 +36,8 @@ class Ends:
         """Return who has these addresses, sorted: the ends that lie in them.
 
         An end that lies in a larger one of them is not told of beside it. Where no whole end has some of the
-        addresses, those that have a part of them are told as well; addresses of nobody give no name.
+        addresses, the smallest of those that have a part of them are told as well, since what is anybody's
+        says least; addresses of nobody give no name.
         """
         given: dict[int, list[tuple[int, int]]] = {}
         for prefix in prefixes:
@@ -47,11 +48,22 @@ class Ends:
             whole = [end for end in self._stretches.get(version, ()) if _holds(runs, end.runs)]
             kept = [end for end in whole if not any(_is_larger(other.runs, end.runs) for other in whole)]
             found |= {end.name for end in kept}
-            rest = _without(runs, joined_runs(run for end in kept for run in end.runs))
-            if rest:
-                parts = (end for end in self._stretches.get(version, ()) if _meets(rest, end.runs))
-                found |= {end.name for end in parts}
+            found |= self._parts(
+                version, _without(runs, joined_runs(run for end in kept for run in end.runs))
+            )
         return tuple(sorted(found))
+
+    def _parts(self, version: int, rest: Runs) -> set[str]:
+        """Return the smallest ends that have some of these addresses; equal ones are told together."""
+        found: set[str] = set()
+        by_size: dict[tuple[int, Runs], list[str]] = {}
+        for end in self._stretches.get(version, ()) if rest else ():
+            by_size.setdefault((sum(last - first for first, last in end.runs), end.runs), []).append(end.name)
+        for (_, held), names in sorted(by_size.items()):
+            if rest and _meets(rest, held):
+                found.update(names)
+                rest = _without(rest, held)
+        return found
 
     @cached_property
     def _stretches(self) -> dict[int, list[_Stretch]]:

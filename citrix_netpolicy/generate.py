@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from citrix_netpolicy.succession import Succession
     from citrix_netpolicy.targets import Output, Target
 
-__all__ = ["options_of", "render"]
+__all__ = ["ends_of", "options_of", "render"]
 
 # The scheme of the keys of resources in modules; a change of it is a change of every state file.
 KEY_SCHEME: Final = 1
@@ -305,12 +305,12 @@ def options_of(deployment: Deployment, network: str, succession: Succession | No
             for item in deployment.accept
             for subject in item.subject
         ),
-        ends=_ends_of(deployment),
+        ends=ends_of(deployment),
         names=found.names,
     )
 
 
-def _ends_of(deployment: Deployment) -> Ends:
+def ends_of(deployment: Deployment) -> Ends:
     """Return who has which addresses, those beyond a NAT included."""
     prefixes = {name: [*end.prefixes] for name, end in deployment.ends.items()}
     for name, tier in deployment.tiers.items():

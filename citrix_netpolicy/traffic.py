@@ -26,6 +26,7 @@ __all__ = [
     "Segment",
     "Traffic",
     "reach_of",
+    "reach_to",
     "sorted_points",
     "traffic_of",
 ]
@@ -167,6 +168,11 @@ def reach_of(rules: Iterable[Rule]) -> Reach:
         else:
             points[peer] = union
     return Reach(tuple(_segments(prefixes)), sorted_points(points))
+
+
+def reach_to(services: Mapping[Prefix, ServiceSet]) -> Reach:
+    """Return the reach of prefixes, each with what its addresses are permitted."""
+    return Reach(tuple(_segments(dict(services))))
 
 
 def sorted_points(points: Mapping[Any, ServiceSet]) -> tuple[tuple[Peer, ServiceSet], ...]:

@@ -22,7 +22,7 @@ ORDER = (
     "policy syntax.document syntax.templates",
     "traffic found identities syntax.bicep syntax.hcl syntax.layout inputs.problems",
     "grants inputs.base inputs.addresses ends",
-    "minimize",
+    "minimize compare",
     "inputs.include",
     "inputs.catalog inputs.deployment",
     "meeting",
@@ -45,12 +45,13 @@ ORDER = (
     "readback",
     "succession",
     "generate reports.stats",
+    "review reports.diff",
     "reports.summary reports.machine",
     "__init__",
     "cli.process cli.arguments",
     "cli.output",
     "cli",
-    "cli.catalog cli.compile cli.init cli.schema",
+    "cli.catalog cli.compile cli.diff cli.init cli.schema",
     "__main__",
 )
 RANKS = {name: rank for rank, names in enumerate(ORDER) for name in names.split()}

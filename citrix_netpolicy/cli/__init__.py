@@ -21,6 +21,7 @@ __all__ = ["VERBS", "Exit", "main"]
 # Each verb and its line of help. The module of its name has `add_arguments`, which also says what to run.
 VERBS: Final = {
     "compile": "write the rules of a deployment for a target",
+    "diff": "tell what a change opens and closes",
     "schema": "print the JSON Schema of deployments, for editors",
     "catalog": "browse the catalogue",
     "init": "write a commented deployment to start from",
