@@ -55,8 +55,9 @@ class Sight:
     ends: Ends = field(default_factory=Ends)
     moved: tuple[str, str] = ("", "")
 
+    @cached_property
     def traffic(self) -> Traffic:
-        """Return what the policy permits, with the addresses of tiers in place of their groups."""
+        """What the policy permits, with the addresses of tiers in place of their groups."""
         return Traffic(
             tuple(
                 (group.tier, way, reach)
@@ -209,7 +210,7 @@ class Comparison:
 
 def compare(old: Sight, new: Sight) -> Comparison:
     """Return how a policy differs from an older one, or what is found from what is required."""
-    before, after = old.traffic(), new.traffic()
+    before, after = old.traffic, new.traffic
     old_pairs, new_pairs = _pairs(old, before), _pairs(new, after)
     common = before & after
     differences = [

@@ -331,3 +331,9 @@ def test_outside_of_a_repository_there_are_no_revisions(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         sight_at(file, "HEAD")
     assert [problem.code for problem in caught.value.problems] == ["unknown-revision"]
+
+
+@pytest.mark.parametrize("words", [["a.yaml"], ["a.yaml", "b.yaml", "c.yaml"], ["--against", "x", "a", "b"]])
+def test_the_number_of_sides_is_two(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["diff", *words]) == 2
+    assert "expected OLD and NEW" in capsys.readouterr().err

@@ -45,13 +45,15 @@ ORDER = (
     "readback",
     "succession",
     "generate reports.stats",
+    "explain",
+    "reports.explain",
     "review reports.diff",
     "reports.summary reports.machine",
     "__init__",
     "cli.process cli.arguments",
     "cli.output",
     "cli",
-    "cli.catalog cli.compile cli.diff cli.init cli.schema",
+    "cli.catalog cli.compile cli.diff cli.explain cli.init cli.schema",
     "__main__",
 )
 RANKS = {name: rank for rank, names in enumerate(ORDER) for name in names.split()}

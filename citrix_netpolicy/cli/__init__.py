@@ -12,6 +12,7 @@ from citrix_netpolicy.cli.process import Ended, discard, mend_streams, signals_r
 from citrix_netpolicy.version import __version__
 
 if TYPE_CHECKING:
+    from argparse import Namespace
     from collections.abc import Sequence
 
     from citrix_netpolicy.cli.process import Signals
@@ -22,6 +23,7 @@ __all__ = ["VERBS", "Exit", "main"]
 VERBS: Final = {
     "compile": "write the rules of a deployment for a target",
     "diff": "tell what a change opens and closes",
+    "explain": "tell why a connection is permitted, or what would permit it",
     "schema": "print the JSON Schema of deployments, for editors",
     "catalog": "browse the catalogue",
     "init": "write a commented deployment to start from",
@@ -57,8 +59,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(words: Sequence[str], signals: Signals) -> int:
     try:
         options = _parser(words).parse_args(words)
-    except SystemExit as end:  # argparse has said what there is to say
+        return _done(options, signals)
+    except SystemExit as end:  # a parser of arguments has said what there is to say
         return end.code if isinstance(end.code, int) else Exit.DONE
+
+
+def _done(options: Namespace, signals: Signals) -> int:
     from citrix_netpolicy.errors import NetpolicyError  # noqa: PLC0415
 
     try:

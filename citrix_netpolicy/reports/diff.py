@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from citrix_netpolicy.compare import Verdict
 from citrix_netpolicy.net import Protocol, ServiceSet, ports
+from citrix_netpolicy.reports.explain import cause_line
 from citrix_netpolicy.syntax.markdown import cell
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ def text_lines(comparison: Comparison, changes: Sequence[Change]) -> Iterator[st
         packet = change.first.packet
         yield f"    for example {_example(change.first)} ({packet.service})"
         for cause in change.causes:
-            yield f"    because of {_because(cause)}"
+            yield f"    because of {cause_line(cause)}"
         for origin in sorted({o.address for one in change.differences for o in one.origins}):
             yield f"    in {origin}"
 
@@ -125,12 +126,6 @@ def text_lines(comparison: Comparison, changes: Sequence[Change]) -> Iterator[st
 def _example(one: Difference) -> str:
     peer, other = one.packet.peer, f"tier {one.tier}"
     return f"{peer} to {other}" if one.source != one.tier else f"{other} to {peer}"
-
-
-def _because(cause: Cause) -> str:
-    place = f", {cause.mark}" if cause.mark else ""
-    cited = f" ({'; '.join(cause.citations)})" if cause.citations else ""
-    return f"{cause.kind} `{cause.id}`{place}: {cause.purpose}{cited}"
 
 
 def markdown_lines(comparison: Comparison, changes: Sequence[Change]) -> Iterator[str]:
@@ -173,7 +168,7 @@ def _folded(changes: Sequence[Change], left: int) -> Iterator[str]:
     for change in changes:
         for cause in change.causes:
             one = change.first
-            lines.append(f"- {cell(one.source)} to {cell(one.destination)}: {cell(_because(cause))}")
+            lines.append(f"- {cell(one.source)} to {cell(one.destination)}: {cell(cause_line(cause))}")
     lines += ["", "</details>"]
     if sum(len(line) + 1 for line in lines) < left:
         yield from lines
