@@ -20,7 +20,7 @@ ORDER = (
     "errors syntax.markdown",
     "cover net findings files disk lock syntax.yaml syntax.json",
     "policy syntax.document syntax.templates",
-    "traffic found identities syntax.bicep syntax.hcl syntax.layout inputs.problems",
+    "traffic found found.evaluated identities syntax.bicep syntax.hcl syntax.layout inputs.problems",
     "grants inputs.base inputs.addresses ends",
     "minimize compare",
     "inputs.include",
@@ -45,7 +45,7 @@ ORDER = (
     "readback",
     "succession",
     "generate reports.stats",
-    "explain",
+    "explain verify",
     "reports.explain",
     "review reports.diff",
     "reports.summary reports.machine",
@@ -53,7 +53,7 @@ ORDER = (
     "cli.process cli.arguments",
     "cli.output",
     "cli",
-    "cli.catalog cli.compile cli.diff cli.explain cli.init cli.schema",
+    "cli.catalog cli.compile cli.diff cli.explain cli.verify cli.init cli.schema",
     "__main__",
 )
 RANKS = {name: rank for rank, names in enumerate(ORDER) for name in names.split()}

@@ -24,6 +24,7 @@ VERBS: Final = {
     "compile": "write the rules of a deployment for a target",
     "diff": "tell what a change opens and closes",
     "explain": "tell why a connection is permitted, or what would permit it",
+    "verify": "hold what is generated or deployed against the deployment",
     "schema": "print the JSON Schema of deployments, for editors",
     "catalog": "browse the catalogue",
     "init": "write a commented deployment to start from",

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from citrix_netpolicy.findings import Finding
     from citrix_netpolicy.folder import Update
 
-__all__ = ["check_report", "compile_report", "problem_report"]
+__all__ = ["check_report", "compile_report", "finding_data", "problem_report"]
 
 _VERSION: Final = 1
 
@@ -35,8 +35,8 @@ def compile_report(compilation: Compilation, update: Update) -> str:
             "lower_bound": stats.lower_bound,
             "groups": [asdict(group) for group in stats.groups],
             "files": dict(update.changes),
-            "findings": [_finding(one) for one in (*findings, *ours, *module.findings)],
-            "accepted": [_finding(one) for one in compilation.accepted if one.network in here],
+            "findings": [finding_data(one) for one in (*findings, *ours, *module.findings)],
+            "accepted": [finding_data(one) for one in compilation.accepted if one.network in here],
             "omissions": [
                 {"entry": one.entry, "kind": type(one).__name__, "message": str(one)}
                 for one in compilation.resolution.omissions
@@ -55,7 +55,8 @@ def problem_report(error: NetpolicyError) -> str:
     return _text({"problems": [_problem(problem) for problem in error.problems]})
 
 
-def _finding(finding: Finding) -> dict[str, Any]:
+def finding_data(finding: Finding) -> dict[str, Any]:
+    """Return a finding as data."""
     return {
         "code": finding.code,
         "severity": str(finding.severity),
