@@ -103,10 +103,11 @@ def _resources(module: Mapping[str, Any], file: str, depth: int = 0) -> Iterator
         raise InputError(
             Problem(code="too-deep", message="modules are nested more than 50 deep", mark=Mark(file, 1, 1))
         )
-    for resource in module.get("resources", ()):
+    for resource in _list(module.get("resources")):
         if isinstance(resource, dict) and isinstance(resource.get("values"), dict):
-            yield resource
-    for child in module.get("child_modules", ()):
+            kind = resource.get("type")
+            yield {**resource, "type": kind if isinstance(kind, str) else ""}
+    for child in _list(module.get("child_modules")):
         if isinstance(child, dict):
             yield from _resources(child, file, depth + 1)
 
@@ -125,7 +126,7 @@ class _Reader:
             for one in self._of(_GROUP)
             if one["values"].get("id") and one.get("mode") == "managed"
         }
-        tags = {id_: one["values"].get("tags") or {} for id_, one in heads.items()}
+        tags = {id_: _map(one["values"].get("tags")) for id_, one in heads.items()}
         tiers = {id_: str(said[_TIER]) for id_, said in tags.items() if _TIER in said}
         rules: dict[str, list[Rule]] = {id_: [] for id_ in heads}
         for id_, rule in self._rules(tiers, heads.keys()):
@@ -160,8 +161,8 @@ class _Reader:
             yield from self._made(one, way, one["values"], tiers, known)
         for one in self._of(_GROUP):
             for way in Direction:
-                for block in one["values"].get(str(way)) or ():
-                    values = {**block, "security_group_id": one["values"].get("id")}
+                for block in _list(one["values"].get(str(way))):
+                    values = {**_map(block), "security_group_id": one["values"].get("id")}
                     yield from self._made(one, way, values, tiers, known)
 
     def _made(
@@ -178,7 +179,7 @@ class _Reader:
         try:
             service = _service(values)
             peers = list(_peers(values, str(group), tiers, known))
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, OverflowError) as error:
             self._not_judged(address, str(error))
             return
         if not isinstance(group, str) or not peers:
@@ -195,14 +196,7 @@ class _Reader:
 
     def _carriers(self, groups: set[str]) -> Iterator[Carrier]:
         """Yield every resource that names a group anywhere in its values, or stands in a subnet."""
-        subnets = {
-            str(one["values"].get("id")): [
-                Prefix.parse(str(text))
-                for text in (one["values"].get("cidr_block"), one["values"].get("ipv6_cidr_block"))
-                if text and "/" in str(text)
-            ]
-            for one in self._of("aws_subnet")
-        }
+        subnets = {str(one["values"].get("id")): _prefixes(one["values"]) for one in self._of("aws_subnet")}
         late: dict[str, list[str]] = {}
         for one in self._of(_ATTACHMENT):
             interface = str(one["values"].get("network_interface_id"))
@@ -217,6 +211,27 @@ class _Reader:
             is_machine = one.get("type") in ("aws_instance", "aws_network_interface")
             if carried or (stands and is_machine):
                 yield Carrier(str(one.get("address")), tuple(sorted(carried)), stands)
+
+
+def _list(value: Any) -> list[Any]:
+    """Return a list, or an empty one for what is none."""
+    return value if isinstance(value, list) else []
+
+
+def _map(value: Any) -> dict[str, Any]:
+    """Return a map, or an empty one for what is none."""
+    return value if isinstance(value, dict) else {}
+
+
+def _prefixes(values: Mapping[str, Any]) -> list[Prefix]:
+    """Return the prefixes of a subnet; what a mocked provider makes up is none."""
+    found = []
+    for text in (values.get("cidr_block"), values.get("ipv6_cidr_block")):
+        try:
+            found.append(Prefix.parse(text if isinstance(text, str) else ""))
+        except ValueError:
+            continue
+    return found
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -243,9 +258,9 @@ def _peers(
     A mocked provider makes up texts for what is left unset; what is no id of a group is none.
     """
     for key in ("cidr_blocks", "ipv6_cidr_blocks"):
-        yield from (Prefix.parse(str(text)) for text in values.get(key) or () if text)
-    yield from (PrefixList(str(text)) for text in values.get("prefix_list_ids") or () if text)
-    named = [*(values.get("security_groups") or ()), values.get("source_security_group_id")]
+        yield from (Prefix.parse(str(text)) for text in _list(values.get(key)) if text)
+    yield from (PrefixList(str(text)) for text in _list(values.get("prefix_list_ids")) if text)
+    named = [*_list(values.get("security_groups")), values.get("source_security_group_id")]
     if values.get("self"):
         named.append(group)
     for id_ in dict.fromkeys(map(str, named)):

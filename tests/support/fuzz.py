@@ -35,6 +35,7 @@ from citrix_netpolicy import (
 )
 from citrix_netpolicy import folder as folders
 from citrix_netpolicy.found import folder as found
+from citrix_netpolicy.found.evaluated import read_evaluated
 from citrix_netpolicy.identities import read_identities
 from citrix_netpolicy.inputs.catalog import compose_catalog, load_catalog, load_state
 from citrix_netpolicy.net import Prefix
@@ -227,6 +228,41 @@ def _read_journal(content: bytes) -> None:
 _OWN: Final = ("journal", "input", folders.MANIFEST)
 
 
+def _evaluated() -> tuple[bytes, ...]:
+    """Return a state, and the line of a test, with every kind of rule and of what carries a group."""
+    rule = {"security_group_id": "sg-1", "ip_protocol": "tcp", "from_port": 443, "to_port": 444}
+    values = {
+        "aws_security_group": {
+            "id": "sg-1",
+            "tags": {"citrix-netpolicy:tier": "vda", "citrix-netpolicy:deployment": "site"},
+            "ingress": [
+                {"protocol": "-1", "from_port": 0, "to_port": 0, "cidr_blocks": ["10.0.0.0/8"], "self": True}
+            ],
+        },
+        "aws_vpc_security_group_ingress_rule": {**rule, "cidr_ipv4": "10.0.0.0/8"},
+        "aws_vpc_security_group_egress_rule": {**rule, "referenced_security_group_id": "sg-1"},
+        "aws_security_group_rule": {
+            "security_group_id": "sg-1",
+            "type": "egress",
+            "protocol": "icmp",
+            "from_port": 3,
+            "to_port": -1,
+            "ipv6_cidr_blocks": ["2001:db8::/32"],
+            "prefix_list_ids": ["pl-1"],
+        },
+        "aws_subnet": {"id": "subnet-1", "cidr_block": "10.0.4.0/24"},
+        "aws_instance": {"id": "i-1", "subnet_id": "subnet-1", "vpc_security_group_ids": ["sg-1"]},
+        "aws_network_interface_sg_attachment": {"network_interface_id": "i-1", "security_group_id": "sg-1"},
+    }
+    resources = [
+        {"address": f"{type_}.x", "mode": "managed", "type": type_, "values": one}
+        for type_, one in values.items()
+    ]
+    root = {"root_module": {"resources": resources[:3], "child_modules": [{"resources": resources[3:]}]}}
+    line = {"@level": "info", "test_state": root, "type": "test_state"}
+    return json.dumps({"values": root}).encode(), json.dumps(line, separators=(",", ":")).encode()
+
+
 def _text(content: bytes) -> str:
     return content.decode("utf-8", "replace")
 
@@ -364,6 +400,7 @@ READERS: Final[dict[str, Reader]] = {
             file.read_bytes() for file in sorted(ROOT.glob(f"examples/*/*/module/{folders.MANIFEST}"))
         ),
     ),
+    "evaluated": Reader(lambda content: read_evaluated(content, "input"), _evaluated),
     "journal": Reader(_read_journal, lambda: (json.dumps(JOURNAL).encode(),)),
     "ec2-json": Reader(
         _read_rules("aws", "aws", "security-groups.json"),
