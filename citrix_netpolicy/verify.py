@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING
 
 from citrix_netpolicy.compare import Sight, compare
 from citrix_netpolicy.findings import Finding, Severity
-from citrix_netpolicy.policy import Group, GroupKey, Policy, rule_order
+from citrix_netpolicy.found.snapshot import rules_of_reach
+from citrix_netpolicy.policy import Direction, Group, GroupKey, Policy, rule_order
+from citrix_netpolicy.targets.azure.readback import as_said
+from citrix_netpolicy.traffic import reach_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -54,14 +57,31 @@ def _finding(one: Difference, where: str) -> Finding:
 
 
 def verify_deployed(compilation: Compilation, required: Sight, deployed: Deployed) -> list[Finding]:
-    """Return what is wrong with what is deployed in AWS, tier by tier, whoever wrote the modules.
+    """Return what is wrong with what is deployed in one network, tier by tier, whoever wrote the modules.
 
     A group belongs to a tier by the tags that modules give it, or by the id that the deployment names.
     """
-    judge = _Judge(compilation, required, deployed)
-    found = [finding for group in required.policy.groups for finding in judge.tier(group)]
+    judge = _Judge(compilation, _as_the_cloud_says(compilation, required), deployed)
+    found = [finding for group in judge.required.policy.groups for finding in judge.tier(group)]
     found += (Finding(one.code, "", one.message, severity=Severity.NOTE) for one in deployed.unknown)
     return found
+
+
+def _as_the_cloud_says(compilation: Compilation, required: Sight) -> Sight:
+    """Return what is required in the words of its cloud: Azure has none for parts of ICMP, nor ICMPv6."""
+    groups = [
+        Group.of_sides(
+            group.key,
+            *(
+                tuple(sorted(rules_of_reach(as_said(reach_of(group.side(way))), way), key=rule_order))
+                for way in Direction
+            ),
+        )
+        if compilation.deployment.networks[group.network].cloud == "azure"
+        else group
+        for group in required.policy.groups
+    ]
+    return replace(required, policy=Policy.of(groups))
 
 
 @dataclass
@@ -107,7 +127,9 @@ class _Judge:
         return group.tier == tier and group.deployment in ("", self.compilation.deployment.name)
 
     def _not_attached(self, tier: str, carrier: Carrier) -> Finding:
-        what = "other groups" if carrier.groups else "no group, so the default group of the VPC holds"
+        cloud = self.compilation.deployment.networks[self.compilation.deployment.network_of(tier)].cloud
+        holds = "Azure's default rules hold" if cloud == "azure" else "the default group of the VPC holds"
+        what = "other groups" if carrier.groups else f"no group, so {holds}"
         return Finding(
             "not-attached",
             tier,

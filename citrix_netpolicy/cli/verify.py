@@ -12,6 +12,7 @@ from citrix_netpolicy.compiler import compile_deployment
 from citrix_netpolicy.errors import InputError, Problem, nearest
 from citrix_netpolicy.files import read_file
 from citrix_netpolicy.found.evaluated import read_evaluated
+from citrix_netpolicy.found.snapshot import is_snapshot, read_snapshot
 from citrix_netpolicy.inputs.deployment import Deployment
 from citrix_netpolicy.reports.machine import finding_data
 from citrix_netpolicy.reports.summary import finding_lines
@@ -41,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("deployment", type=path, metavar="DEPLOYMENT", help="a YAML file")
     parser.add_argument(
         "sources", type=path, metavar="SOURCE", nargs="+",
-        help="a generated folder; or JSON that Terraform printed: show -json, or test -json -verbose",
+        help="a generated folder; JSON of Terraform (show -json, test -json -verbose); or a Bicep snapshot",
     )  # fmt: skip
     parser.add_argument("--network", type=word, metavar="NAME", help="the network that a source holds")
     parser.add_argument("--format", choices=("text", "json"), default="text")
@@ -75,8 +76,13 @@ def _verified(compilation: Compilation, source: Path, network: str | None) -> li
     except OSError as error:
         message = f"cannot read `{source}`: {error.strerror}"
         raise InputError(Problem(code="unreadable", message=message)) from None
-    deployed = read_evaluated(content, str(source))
-    names = [network] if network else list(compilation.deployment.networks)
+    read, cloud = (read_snapshot, "azure") if is_snapshot(content) else (read_evaluated, "aws")
+    deployed = read(content, str(source))
+    known = compilation.deployment.networks
+    names = [network] if network else [name for name, one in known.items() if one.cloud == cloud]
+    if not names or known[names[0]].cloud != cloud:
+        message = f"`{source}` is of {cloud}, and the deployment has no such network"
+        raise InputError(Problem(code="wrong-cloud", message=message, hint="name another source"))
     if len(names) > 1:
         message = f"`{source}` does not say which network it holds"
         hint = f"add `--network {' | '.join(names)}`"

@@ -21,10 +21,19 @@ if TYPE_CHECKING:
 
     from citrix_netpolicy.policy import Peer
 
-__all__ = ["Carrier", "Deployed", "LiveGroup", "read_evaluated"]
+__all__ = [
+    "DEPLOYMENT_TAG",
+    "TIER_TAG",
+    "Carrier",
+    "Deployed",
+    "LiveGroup",
+    "list_of",
+    "map_of",
+    "read_evaluated",
+]
 
-_TIER: Final = "citrix-netpolicy:tier"
-_DEPLOYMENT: Final = "citrix-netpolicy:deployment"
+TIER_TAG: Final = "citrix-netpolicy:tier"
+DEPLOYMENT_TAG: Final = "citrix-netpolicy:deployment"
 _GROUP: Final = "aws_security_group"
 _RULES: Final = {
     "aws_vpc_security_group_ingress_rule": Direction.INGRESS,
@@ -103,11 +112,11 @@ def _resources(module: Mapping[str, Any], file: str, depth: int = 0) -> Iterator
         raise InputError(
             Problem(code="too-deep", message="modules are nested more than 50 deep", mark=Mark(file, 1, 1))
         )
-    for resource in _list(module.get("resources")):
+    for resource in list_of(module.get("resources")):
         if isinstance(resource, dict) and isinstance(resource.get("values"), dict):
             kind = resource.get("type")
             yield {**resource, "type": kind if isinstance(kind, str) else ""}
-    for child in _list(module.get("child_modules")):
+    for child in list_of(module.get("child_modules")):
         if isinstance(child, dict):
             yield from _resources(child, file, depth + 1)
 
@@ -126,8 +135,8 @@ class _Reader:
             for one in self._of(_GROUP)
             if one["values"].get("id") and one.get("mode") == "managed"
         }
-        tags = {id_: _map(one["values"].get("tags")) for id_, one in heads.items()}
-        tiers = {id_: str(said[_TIER]) for id_, said in tags.items() if _TIER in said}
+        tags = {id_: map_of(one["values"].get("tags")) for id_, one in heads.items()}
+        tiers = {id_: str(said[TIER_TAG]) for id_, said in tags.items() if TIER_TAG in said}
         rules: dict[str, list[Rule]] = {id_: [] for id_ in heads}
         for id_, rule in self._rules(tiers, heads.keys()):
             rules.setdefault(id_, []).append(rule)
@@ -135,7 +144,7 @@ class _Reader:
             id_: LiveGroup(
                 id_,
                 str(heads[id_].get("address")) if id_ in heads else id_,
-                str(tags.get(id_, {}).get(_DEPLOYMENT, "")),
+                str(tags.get(id_, {}).get(DEPLOYMENT_TAG, "")),
                 tiers.get(id_, ""),
                 tuple(dict.fromkeys(found)),
             )
@@ -161,8 +170,8 @@ class _Reader:
             yield from self._made(one, way, one["values"], tiers, known)
         for one in self._of(_GROUP):
             for way in Direction:
-                for block in _list(one["values"].get(str(way))):
-                    values = {**_map(block), "security_group_id": one["values"].get("id")}
+                for block in list_of(one["values"].get(str(way))):
+                    values = {**map_of(block), "security_group_id": one["values"].get("id")}
                     yield from self._made(one, way, values, tiers, known)
 
     def _made(
@@ -213,12 +222,12 @@ class _Reader:
                 yield Carrier(str(one.get("address")), tuple(sorted(carried)), stands)
 
 
-def _list(value: Any) -> list[Any]:
+def list_of(value: Any) -> list[Any]:
     """Return a list, or an empty one for what is none."""
     return value if isinstance(value, list) else []
 
 
-def _map(value: Any) -> dict[str, Any]:
+def map_of(value: Any) -> dict[str, Any]:
     """Return a map, or an empty one for what is none."""
     return value if isinstance(value, dict) else {}
 
@@ -258,9 +267,9 @@ def _peers(
     A mocked provider makes up texts for what is left unset; what is no id of a group is none.
     """
     for key in ("cidr_blocks", "ipv6_cidr_blocks"):
-        yield from (Prefix.parse(str(text)) for text in _list(values.get(key)) if text)
-    yield from (PrefixList(str(text)) for text in _list(values.get("prefix_list_ids")) if text)
-    named = [*_list(values.get("security_groups")), values.get("source_security_group_id")]
+        yield from (Prefix.parse(str(text)) for text in list_of(values.get(key)) if text)
+    yield from (PrefixList(str(text)) for text in list_of(values.get("prefix_list_ids")) if text)
+    named = [*list_of(values.get("security_groups")), values.get("source_security_group_id")]
     if values.get("self"):
         named.append(group)
     for id_ in dict.fromkeys(map(str, named)):

@@ -36,6 +36,7 @@ from citrix_netpolicy import (
 from citrix_netpolicy import folder as folders
 from citrix_netpolicy.found import folder as found
 from citrix_netpolicy.found.evaluated import read_evaluated
+from citrix_netpolicy.found.snapshot import read_snapshot
 from citrix_netpolicy.identities import read_identities
 from citrix_netpolicy.inputs.catalog import compose_catalog, load_catalog, load_state
 from citrix_netpolicy.net import Prefix
@@ -263,6 +264,46 @@ def _evaluated() -> tuple[bytes, ...]:
     return json.dumps({"values": root}).encode(), json.dumps(line, separators=(",", ":")).encode()
 
 
+def _snapshot() -> tuple[bytes, ...]:
+    """Return a snapshot of a group with its rules, and a network whose subnet carries it."""
+    rules = [
+        {
+            "name": name,
+            "properties": {
+                "protocol": "Tcp",
+                "sourcePortRange": "*",
+                "destinationPortRanges": ["443", "80-90"],
+                "sourceAddressPrefix": "10.0.0.0/8",
+                "destinationAddressPrefix": "*",
+                "access": access,
+                "priority": priority,
+                "direction": "Inbound",
+            },
+        }
+        for name, access, priority in (("allow", "Allow", 200), ("deny", "Deny", 100))
+    ]
+    kind = "Microsoft.Network/networkSecurityGroups"
+    tags = {"citrix-netpolicy:tier": "vda"}
+    subnet = {"addressPrefix": "10.0.4.0/24", "networkSecurityGroup": {"id": "/nsg"}}
+    resources = [
+        {"id": "/nsg", "type": kind, "name": "nsg", "tags": tags, "properties": {"securityRules": rules[:1]}},
+        {
+            "id": "/r",
+            "type": f"{kind}/securityRules",
+            "name": "nsg/deny",
+            "properties": rules[1]["properties"],
+        },
+        {"id": "/asg", "type": "Microsoft.Network/applicationSecurityGroups", "name": "asg", "tags": tags},
+        {
+            "id": "/v",
+            "type": "Microsoft.Network/virtualNetworks",
+            "name": "v",
+            "properties": {"subnets": [{"name": "s", "properties": subnet}]},
+        },
+    ]
+    return (json.dumps({"predictedResources": resources}).encode(),)
+
+
 def _text(content: bytes) -> str:
     return content.decode("utf-8", "replace")
 
@@ -401,6 +442,7 @@ READERS: Final[dict[str, Reader]] = {
         ),
     ),
     "evaluated": Reader(lambda content: read_evaluated(content, "input"), _evaluated),
+    "snapshot": Reader(lambda content: read_snapshot(content, "input"), _snapshot),
     "journal": Reader(_read_journal, lambda: (json.dumps(JOURNAL).encode(),)),
     "ec2-json": Reader(
         _read_rules("aws", "aws", "security-groups.json"),
