@@ -83,8 +83,8 @@ def read_evaluated(content: bytes, file: str) -> Deployed:
 def _root(content: bytes, file: str) -> dict[str, Any]:
     """Return the root module: of a state, of a plan, or of the last state that a test printed."""
     try:
-        text = content.decode("utf-8-sig")
-        found = _last_state(text) if '"@level"' in text[:300] else json.loads(text)
+        is_test = b'"@level"' in content[:300]
+        found = _last_state(content) if is_test else json.loads(content.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         message = f"this is not JSON that Terraform prints: {clean(str(error), 100)}"
         raise InputError(Problem(code="not-json", message=message, mark=Mark(file, 1, 1))) from None
@@ -99,12 +99,23 @@ def _root(content: bytes, file: str) -> dict[str, Any]:
     return root
 
 
-def _last_state(text: str) -> Any:
-    """Return the state of the last run that printed one; other lines are not built."""
-    lines = [line for line in text.splitlines() if '"test_state":{' in line]
-    if not lines:
+def _last_state(content: bytes) -> Any:
+    """Return the root of the state that a run printed last, as a state holds it; nothing else is built.
+
+    The line holds the schemas of all providers as well, many megabytes. In JSON, quotes inside of a text have
+    a backslash before them, so what looks like a key here is one.
+    """
+    line = content.rfind(b'"test_state":{')
+    start = content.find(_ROOT, line) if line >= 0 else -1
+    if start < 0:
         raise ValueError("no run printed its state; add `-verbose`, and a run with `command = apply`")
-    return json.loads(lines[-1]).get("test_state")
+    end = content.find(b"\n", start)
+    text = content[start + len(_ROOT) : end if end >= 0 else len(content)].decode()
+    root, _ = json.JSONDecoder().raw_decode(text)
+    return {"root_module": root}
+
+
+_ROOT: Final = b'"root_module":'
 
 
 def _resources(module: Mapping[str, Any], file: str, depth: int = 0) -> Iterator[Mapping[str, Any]]:
