@@ -337,3 +337,25 @@ def test_outside_of_a_repository_there_are_no_revisions(tmp_path: Path) -> None:
 def test_the_number_of_sides_is_two(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["diff", *words]) == 2
     assert "expected OLD and NEW" in capsys.readouterr().err
+
+
+def test_sarif_has_the_line_of_the_deployment(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    old, new = tmp_path / "old.yaml", tmp_path / "new.yaml"
+    text = Deployment(**real.example("reference")).to_yaml()
+    old.write_text(text, encoding="utf-8")
+    new.write_text(text.replace("5985-5986", "5985-5987").replace("8080", "8085"), encoding="utf-8")
+    assert cli.main(["diff", str(old), str(new), "--format", "sarif"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert data["version"] == "2.1.0"
+    (run,) = data["runs"]
+    assert {one["ruleId"] for one in run["results"]} == {one["id"] for one in run["tool"]["driver"]["rules"]}
+    (patching,) = (
+        one for one in run["results"] if "admin-workstation -> ddc: tcp 5987" in one["message"]["text"]
+    )
+    (place,) = patching["locations"]
+    where = place["physicalLocation"]
+    assert where["artifactLocation"]["uri"] == str(new)
+    assert "patching:" in new.read_text(encoding="utf-8").splitlines()[where["region"]["startLine"] - 1]
+    assert patching["level"] == "warning"
+    # What the catalogue asks for alone has no line of the deployment.
+    assert any(not one["locations"] for one in run["results"])

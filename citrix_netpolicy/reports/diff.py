@@ -12,6 +12,7 @@ from citrix_netpolicy.compare import Verdict
 from citrix_netpolicy.net import Protocol, ServiceSet, ports
 from citrix_netpolicy.reports.explain import cause_line
 from citrix_netpolicy.syntax.markdown import cell
+from citrix_netpolicy.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -213,4 +214,45 @@ def _data(change: Change) -> dict[str, Any]:
     }
 
 
-FORMATS: Final = {"text": text_lines, "markdown": markdown_lines, "json": json_lines}
+# What GitHub takes of one run.
+_RESULTS: Final = 5000
+
+
+def sarif_lines(_: Comparison, changes: Sequence[Change]) -> list[str]:
+    """Return what is opened as SARIF 2.1.0, each at the line of the deployment that asks for it.
+
+    What the catalogue alone asks for has no line; such a result has no place. Closed connections are notes.
+    """
+    rules = [
+        {"id": "opened", "shortDescription": {"text": "A connection is opened"}},
+        {"id": "closed", "shortDescription": {"text": "A connection is closed"}},
+    ]
+    driver = {"name": "citrix-netpolicy", "version": __version__, "rules": rules}
+    results = [_result(change) for change in changes[:_RESULTS]]
+    schema = "https://json.schemastore.org/sarif-2.1.0.json"
+    run = {"tool": {"driver": driver}, "results": results}
+    return json.dumps({"$schema": schema, "version": "2.1.0", "runs": [run]}, indent=2).splitlines()
+
+
+def _result(change: Change) -> dict[str, Any]:
+    level = "note" if change.risk is Risk.CLOSED else "error" if change.risk is Risk.INTERNET else "warning"
+    marks = [cause.mark for cause in change.causes if cause.mark]
+    places = [
+        {
+            "physicalLocation": {
+                "artifactLocation": {"uri": mark.file.replace("\\", "/")},
+                "region": {"startLine": mark.line, "startColumn": mark.column},
+            }
+        }
+        for mark in marks[:1]
+    ]
+    because = "; ".join(cause_line(cause) for cause in change.causes[:5])
+    return {
+        "ruleId": "opened" if change.first.is_opened else "closed",
+        "level": level,
+        "message": {"text": f"{change}{f': {because}' if because else ''}"},
+        "locations": places,
+    }
+
+
+FORMATS: Final = {"text": text_lines, "markdown": markdown_lines, "json": json_lines, "sarif": sarif_lines}
