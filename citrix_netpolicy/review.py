@@ -26,7 +26,7 @@ from citrix_netpolicy.policy import Group, GroupKey, GroupReference, Policy, rul
 from citrix_netpolicy.syntax import document
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from citrix_netpolicy.compiler import Compilation
 
@@ -60,7 +60,8 @@ def sight_of_folder(folder: Path) -> Sight:
         message = f"`{clean(str(folder), 200)}` is not a folder that was generated here"
         hint = "name a deployment, or a folder with the manifest `" + MANIFEST + "`"
         raise InputError(Problem(code="not-ours", message=message, hint=hint))
-    files = previous_files(folder) | _beside(folder)
+    ours = previous_files(folder)
+    files = ours | _beside(folder, ours)
     places = {str(PurePosixPath(name).parent) for name in files if PurePosixPath(name).name in _KINDS}
     groups: list[Group] = []
     for place in sorted(places):
@@ -70,14 +71,14 @@ def sight_of_folder(folder: Path) -> Sight:
     return Sight(Policy.of(groups))
 
 
-def _beside(folder: Path) -> dict[str, str]:
+def _beside(folder: Path, ours: Collection[str]) -> dict[str, str]:
     """Return files that Terraform or Bicep would take up beside ours; they are refused by name."""
     return {
         path.relative_to(folder).as_posix(): ""
         for path in sorted(folder.rglob("*"))
         if path.name.endswith((".tf", ".tf.json", ".tofu", ".bicep"))
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and path.relative_to(folder).as_posix() not in previous_files(folder)
+        and path.relative_to(folder).as_posix() not in ours
     }
 
 
