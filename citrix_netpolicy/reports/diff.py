@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from citrix_netpolicy.compare import Verdict
 from citrix_netpolicy.net import Protocol, ServiceSet, ports
-from citrix_netpolicy.reports.explain import cause_line
+from citrix_netpolicy.reports.explain import cause_data, cause_line
 from citrix_netpolicy.syntax.markdown import cell
 from citrix_netpolicy.version import __version__
 
@@ -200,16 +200,7 @@ def _data(change: Change) -> dict[str, Any]:
         "risk": change.risk.name.lower().replace("_", "-"),
         "groups": sorted({each.tier for each in change.differences}),
         "example": {"peer": one.packet.peer, "tier": one.tier, "service": one.packet.service},
-        "causes": [
-            {
-                "kind": cause.kind,
-                "id": cause.id,
-                "purpose": cause.purpose,
-                "citations": [*cause.citations],
-                "place": str(cause.mark) if cause.mark else None,
-            }
-            for cause in change.causes
-        ],
+        "causes": [cause_data(cause) for cause in change.causes],
         "rules": sorted({origin.address for each in change.differences for origin in each.origins}),
     }
 

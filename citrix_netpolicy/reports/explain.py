@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from citrix_netpolicy.explain import Answer, Side
     from citrix_netpolicy.policy import Cause, Rule
 
-__all__ = ["FORMATS", "cause_line"]
+__all__ = ["FORMATS", "cause_data", "cause_line"]
 
 _VERSION: Final = 1
 
@@ -40,6 +40,17 @@ def cause_line(cause: Cause) -> str:
     place = f", {cause.mark}" if cause.mark else ""
     cited = f" ({'; '.join(cause.citations)})" if cause.citations else ""
     return f"{cause.kind} `{cause.id}`{place}: {cause.purpose}{cited}"
+
+
+def cause_data(cause: Cause) -> dict[str, Any]:
+    """Return a cause as data."""
+    return {
+        "kind": cause.kind,
+        "id": cause.id,
+        "purpose": cause.purpose,
+        "citations": [*cause.citations],
+        "place": str(cause.mark) if cause.mark else None,
+    }
 
 
 def _side_lines(side: Side) -> Iterator[str]:
@@ -93,16 +104,7 @@ def _data(answer: Answer) -> dict[str, Any]:
         "destination": answer.destination,
         "permitted": answer.is_permitted,
         "services": [str(service) for service in answer.permitted.blocks()],
-        "causes": [
-            {
-                "kind": cause.kind,
-                "id": cause.id,
-                "purpose": cause.purpose,
-                "citations": [*cause.citations],
-                "place": str(cause.mark) if cause.mark else None,
-            }
-            for cause in answer.causes
-        ],
+        "causes": [cause_data(cause) for cause in answer.causes],
         "groups": [
             {"tier": side.tier, "direction": str(side.way), "rules": [_rule(rule) for rule in side.rules]}
             for side in answer.sides
