@@ -32,8 +32,8 @@ def hold_against(policy: Policy, output: Output, target: str, cloud: str) -> Non
 
     Raises OutputError when they do not permit exactly what it does, or are not laid out as they should be.
     """
-    # What the files call a tier stays when the tier is renamed.
-    keys = {output.identities.tier(group.tier).key or group.tier: group.tier for group in policy.groups}
+    # Policy and files alike know tiers by their keys.
+    keys = {group.tier: group.tier for group in policy.groups}
     reader = import_module(f"citrix_netpolicy.targets.{cloud}.readback")
     try:
         said = reader.READERS[target](output.files, keys)
