@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from citrix_netpolicy.ends import Ends
 from citrix_netpolicy.grants import grants_of
-from citrix_netpolicy.net import BITS, Prefix, ServiceSet, prefixes_between
+from citrix_netpolicy.net import BITS, Prefix, ServiceSet
 from citrix_netpolicy.policy import Direction, GroupReference, LazyRules
 from citrix_netpolicy.traffic import Reach, Segment, Traffic, reach_of, reach_to
 
@@ -87,7 +87,7 @@ class Sight:
         """Return what a peer is called: the ends that have its addresses, or else what it is."""
         if not isinstance(peer, Segment):
             return (str(peer),)
-        prefixes = tuple(_prefixes(peer))
+        prefixes = tuple(peer.prefixes())
         if prefixes == (Prefix(peer.version, 0, 0),):
             # Whoever is anybody has a name of the deployment's own.
             world = [name for name, held in self.ends.prefixes.items() if prefixes[0] in held]
@@ -101,7 +101,7 @@ class Sight:
         grants = self._grants.get((tier, way))
         if grants is None:
             return ()
-        peers: list[Peer] = [*_prefixes(peer)] if isinstance(peer, Segment) else [peer]
+        peers: list[Peer] = [*peer.prefixes()] if isinstance(peer, Segment) else [peer]
         known = [one for one in peers if not isinstance(one, Prefix) or grants.of_sets[one.version]]
         # A rule may name the tier that has these addresses by its group.
         known += (
@@ -148,11 +148,6 @@ class Sight:
                 if not isinstance(side, LazyRules):
                     found[group.tier, way] = [rule for rule in side if rule.origin]
         return found
-
-
-def _prefixes(segment: Segment) -> Iterator[Prefix]:
-    for network, length in prefixes_between(segment.version, segment.first, segment.last):
-        yield Prefix(segment.version, network, length)
 
 
 class Packet(NamedTuple):

@@ -101,15 +101,10 @@ def _fewest(rules: Iterable[Rule]) -> int:
         wanted = ServiceSet.of(service)
         permitted = [services for services in alike if wanted <= services]
         anchored = [services for services in permitted if service in services.blocks()]
-        prefixes = merge_prefixes(p for services in permitted for s in alike[services] for p in _prefixes(s))
+        prefixes = merge_prefixes(p for services in permitted for s in alike[services] for p in s.prefixes())
         anchors = sorted(segment[:3] for services in anchored for segment in alike[services])
         count += _meeting(prefixes, anchors)
     return count
-
-
-def _prefixes(segment: Segment) -> Iterator[Prefix]:
-    for network, length in prefixes_between(segment.version, segment.first, segment.last):
-        yield Prefix(segment.version, network, length)
 
 
 def _meeting(prefixes: list[Prefix], runs: list[tuple[int, int, int]]) -> int:

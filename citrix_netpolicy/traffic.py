@@ -11,7 +11,7 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from citrix_netpolicy.net import BITS, EMPTY, Prefix, ServiceSet
+from citrix_netpolicy.net import BITS, EMPTY, Prefix, ServiceSet, prefixes_between
 from citrix_netpolicy.policy import Direction, LazyRules
 
 if TYPE_CHECKING:
@@ -39,6 +39,11 @@ class Segment(NamedTuple):
     first: int
     last: int
     services: ServiceSet
+
+    def prefixes(self) -> Iterator[Prefix]:
+        """Yield the fewest prefixes that hold exactly these addresses, ascending."""
+        for network, length in prefixes_between(self.version, self.first, self.last):
+            yield Prefix(self.version, network, length)
 
 
 class Permission(NamedTuple):

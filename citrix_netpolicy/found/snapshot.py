@@ -19,7 +19,7 @@ from citrix_netpolicy.found.evaluated import (
     list_of,
     map_of,
 )
-from citrix_netpolicy.net import Prefix, prefixes_between
+from citrix_netpolicy.net import Prefix
 from citrix_netpolicy.policy import Direction, Origin, Rule
 from citrix_netpolicy.syntax.document import Document
 from citrix_netpolicy.targets.azure.arm import read_rule
@@ -65,11 +65,7 @@ def read_snapshot(content: bytes, file: str) -> Deployed:
 def rules_of_reach(reach: Reach, way: Direction, origin: Origin | None = None) -> Iterator[Rule]:
     """Yield rules that permit exactly this, whatever rules it came from."""
     peers: list[tuple[Peer, Any]] = [*reach.points]
-    peers += (
-        (Prefix(segment.version, *pair), segment.services)
-        for segment in reach.segments
-        for pair in prefixes_between(segment.version, segment.first, segment.last)
-    )
+    peers += ((prefix, segment.services) for segment in reach.segments for prefix in segment.prefixes())
     for peer, services in peers:
         for service in services.blocks():
             yield Rule(way, peer, service, origin=origin)
