@@ -12,6 +12,7 @@ from support import real
 from citrix_netpolicy import Deployment, InputError, cli, compile_deployment
 from citrix_netpolicy.explain import Answer, explain
 from citrix_netpolicy.net import Protocol, ServiceSet, ports
+from citrix_netpolicy.omissions import NotForTheInternet
 from citrix_netpolicy.review import sight_of
 
 if TYPE_CHECKING:
@@ -98,7 +99,11 @@ def test_a_feature_that_is_off_is_named_with_what_to_do() -> None:
     (obstacle,) = [found for found in answer.obstacles if found.entry == "user-hdx-session-reliability"]
     assert obstacle.remedy == "turn the feature `direct-hdx` on"
     fixed = one(site(features={**site()["features"], "direct-hdx": True}), "user-device", "vda", 2598)
-    assert fixed.is_permitted or fixed.obstacles  # the world needs its own word
+    # With the feature on, what stands in the way is that anybody may be there.
+    assert not fixed.is_permitted
+    assert [(found.entry, type(found.omission)) for found in fixed.obstacles] == [
+        ("user-hdx-session-reliability", NotForTheInternet)
+    ]
 
 
 def test_an_exclusion_is_named() -> None:
